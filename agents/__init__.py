@@ -1,0 +1,1 @@
+"""Agents: the built-in ones, their tools and the memory."""

@@ -1,0 +1,1 @@
+"""The browser's door: gRPC-Web in, gRPC out, bytes forwarded as they are."""

@@ -1,0 +1,1 @@
+"""Models: one contract over Triton and Gemini."""

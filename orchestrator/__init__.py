@@ -1,0 +1,1 @@
+"""Tasks: the API, planning, the durable state and the worker that executes steps."""

@@ -1,0 +1,1 @@
+"""What Troupe's services share, its Python SDK and its command line."""

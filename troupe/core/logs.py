@@ -1,0 +1,73 @@
+"""Structured logs: one JSON object a line, with the ids of the work that the line belongs to.
+
+Prompts, completions, documents and secrets are never logged.
+"""
+
+import logging
+import sys
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
+from typing import Any, ClassVar, Literal
+
+import structlog
+from structlog.typing import FilteringBoundLogger
+
+from troupe.core.settings import ServiceSettings
+
+
+class LogSettings(ServiceSettings):
+    """How processes log."""
+
+    section: ClassVar[str] = "log"
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["json", "console"] = "json"
+
+
+def configure(service: str, settings: LogSettings) -> None:
+    """Sends the logs of this process, and those of libraries, to standard output."""
+    level = logging.getLevelNamesMapping()[settings.level.upper()]
+
+    def name_service(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        event["service"] = service
+        return event
+
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+        structlog.processors.format_exc_info,
+        name_service,
+    ]
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer() if settings.format == "json" else structlog.dev.ConsoleRenderer()
+    )
+    structlog.configure(
+        processors=[*shared, structlog.processors.EventRenamer("message"), renderer]
+        if settings.format == "json"
+        else [*shared, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    logging.basicConfig(level=max(level, logging.WARNING), handlers=[handler], force=True)
+
+
+def get_logger() -> FilteringBoundLogger:
+    """The logger; what `bound` holds stands in every line."""
+    logger: FilteringBoundLogger = structlog.get_logger()
+    return logger
+
+
+@contextmanager
+def bound(**values: str | int) -> Iterator[None]:
+    """Adds values to every line that is logged inside, in this asyncio task and those that it starts."""
+    with structlog.contextvars.bound_contextvars(**values):
+        yield

@@ -1,0 +1,1 @@
+"""One machine: starts the real servers and Troupe's processes, and keeps them running."""
