@@ -1,0 +1,69 @@
+"""`python -m orchestrator`: the task API."""
+
+import asyncio
+from functools import partial
+
+from orchestrator.directory import AgentDirectory
+from orchestrator.rpc.hub import Hub
+from orchestrator.rpc.memory_door import MEMORY_SERVICE, register_memory_door
+from orchestrator.rpc.registration import register_with_encoded_streams
+from orchestrator.rpc.service import OrchestratorServicer
+from orchestrator.rpc.submission import Submission
+from orchestrator.settings import OrchestratorSettings
+from orchestrator.store.connection import open_redis, redis_check
+from orchestrator.store.partitions import Partitions
+from orchestrator.store.tasks import TaskStore
+from orchestrator.store.transitions import Transitions
+from troupe.api.orchestrator.v1 import orchestrator_service_pb2
+from troupe.core.channels import open_channel
+from troupe.core.server import Drain, run, serving
+
+_SERVICE = orchestrator_service_pb2.DESCRIPTOR.services_by_name["OrchestratorService"]
+
+
+async def main(drain: Drain) -> None:
+    """Serves until it is drained."""
+    settings = OrchestratorSettings.load()
+    redis = open_redis(settings.redis_url)
+    partitions = Partitions(settings.partitions)
+    async with (
+        Transitions(redis=redis, partitions=partitions) as transitions,
+        AgentDirectory(addresses=settings.agents) as directory,
+        open_channel(settings.memory_address, max_message_bytes=settings.memory_max_message_bytes) as memory,
+    ):
+        tasks = TaskStore(
+            redis=redis,
+            partitions=partitions,
+            transitions=transitions,
+            retention_ms=int(settings.retention.total_seconds() * 1000),
+            request_ttl_ms=int(settings.request_id_ttl.total_seconds() * 1000),
+        )
+        hub = Hub(
+            redis=redis,
+            partitions=partitions,
+            tasks=tasks,
+            drain=drain,
+            checkpoint_seconds=settings.checkpoint_seconds,
+            buffer_bytes=settings.watcher_buffer_bytes,
+        )
+        submission = Submission(
+            tasks=tasks, partitions=partitions, directory=directory, task_timeout=settings.task_timeout
+        )
+        servicer = OrchestratorServicer(tasks=tasks, submission=submission, hub=hub, directory=directory)
+        services = {
+            _SERVICE.full_name: partial(register_with_encoded_streams, servicer, _SERVICE),
+            MEMORY_SERVICE.full_name: partial(register_memory_door, channel=memory),
+        }
+        dependencies = {"redis": redis_check(redis, settings.redis_url), "agents": directory.check}
+        async with (
+            asyncio.TaskGroup() as group,
+            serving(settings.server, drain=drain, services=services, dependencies=dependencies),
+        ):
+            following = group.create_task(hub.run())
+            await hub.stop_on_drain()
+            following.cancel()
+    await redis.aclose()
+
+
+if __name__ == "__main__":
+    run("orchestrator", main)

@@ -1,0 +1,1 @@
+"""The rules of tasks as pure functions: no I/O, no stubs."""

@@ -1,0 +1,1 @@
+"""Planning: a request becomes a graph of steps, while the caller waits."""

@@ -1,0 +1,64 @@
+"""Makes or checks the plan of a task."""
+
+from collections.abc import Set
+
+from orchestrator.domain.plan import Node, PlanError, UnknownAgentError, execution_order
+from orchestrator.planner.rules import plan_by_rules
+from troupe.api.common.v1.error_pb2 import ErrorReason
+from troupe.api.orchestrator.v1.task_pb2 import Plan, Planner, TaskSpec
+from troupe.core.errors import FieldViolation, TroupeError, invalid
+
+_MAX_INSTRUCTION_BYTES = 65_536
+
+
+def make_plan(spec: TaskSpec, *, agents: Set[str]) -> Plan:
+    """The plan that runs for a spec: the caller's own, or one by rules. Steps come in an order that can be executed.
+
+    Raises:
+        TroupeError: INVALID_PLAN or UNKNOWN_AGENT, with the field; NOT_IMPLEMENTED for what has no engine yet.
+    """
+    if not spec.input.strip():
+        raise invalid("task.input", "must hold at least one character that is no white space")
+    if not agents:
+        raise TroupeError(
+            ErrorReason.ERROR_REASON_AGENT_UNAVAILABLE,
+            "no agent server has answered yet; start one, or mend `agents` in the orchestrator's settings",
+        )
+    plan = _own(spec.plan) if spec.HasField("plan") else plan_by_rules(_bounded(spec.input))
+    nodes = [Node(step.step_id, step.agent, tuple(step.depends_on)) for step in plan.steps]
+    try:
+        order = execution_order(nodes, agents=agents)
+    except PlanError as error:
+        raise _plan_error(error) from None
+    _refuse_approvals(plan)
+    return Plan(steps=[plan.steps[place] for place in order], planner=plan.planner, rationale=plan.rationale)
+
+
+def _own(plan: Plan) -> Plan:
+    own = Plan()
+    own.CopyFrom(plan)
+    own.planner = Planner.PLANNER_CALLER
+    return own
+
+
+def _bounded(text: str) -> str:
+    """The input as far as an instruction may be long, cut at a character."""
+    return text.encode()[:_MAX_INSTRUCTION_BYTES].decode(errors="ignore")
+
+
+def _plan_error(error: PlanError) -> TroupeError:
+    unknown = isinstance(error, UnknownAgentError)
+    reason = ErrorReason.ERROR_REASON_UNKNOWN_AGENT if unknown else ErrorReason.ERROR_REASON_INVALID_PLAN
+    field = f"task.plan.{error.field}"
+    return TroupeError(reason, f"`{field}` {error.problem}", violations=[FieldViolation(field, error.problem)])
+
+
+def _refuse_approvals(plan: Plan) -> None:
+    for place, step in enumerate(plan.steps):
+        if step.requires_approval:
+            field = f"task.plan.steps[{place}].requires_approval"
+            raise TroupeError(
+                ErrorReason.ERROR_REASON_NOT_IMPLEMENTED,
+                f"`{field}` is true, and this version runs no approvals; leave it out",
+                violations=[FieldViolation(field, "is not implemented yet")],
+            )

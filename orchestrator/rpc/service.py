@@ -1,0 +1,116 @@
+"""`OrchestratorService`."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc.aio
+
+from orchestrator.directory import AgentDirectory
+from orchestrator.rpc.hub import Hub
+from orchestrator.rpc.pages import decode_page_token, encode_page_token
+from orchestrator.rpc.records import task_message
+from orchestrator.rpc.submission import DEFAULT_PROJECT, Submission
+from orchestrator.store.tasks import TaskStore
+from troupe.api.common.v1.error_pb2 import ErrorReason
+from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
+from troupe.api.orchestrator.v1.task_pb2 import Task, TaskMetrics
+from troupe.core.errors import TroupeError
+
+_DEFAULT_PAGE_SIZE = 50
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class OrchestratorServicer:
+    """The task API over a store. Streams yield encoded responses, see `orchestrator.rpc.registration`."""
+
+    def __init__(self, *, tasks: TaskStore, submission: Submission, hub: Hub, directory: AgentDirectory) -> None:
+        self._tasks = tasks
+        self._submission = submission
+        self._hub = hub
+        self._directory = directory
+
+    async def RunTask(self, request: pb.RunTaskRequest, context: Context) -> AsyncIterator[bytes]:
+        """Submits and watches."""
+        task_id = await self._submission.submit(request.task, request.request_id)
+        ended = False
+        try:
+            async for response in self._hub.watch(task_id, 0):
+                yield response
+            ended = True
+        finally:
+            if not ended and request.on_disconnect == pb.ON_DISCONNECT_CANCEL and context.cancelled():
+                await self._cancel_abandoned(task_id)
+
+    async def WatchTask(self, request: pb.WatchTaskRequest, context: Context) -> AsyncIterator[bytes]:
+        """Replays and follows."""
+        async for response in self._hub.watch(request.task_id, request.after_sequence):
+            yield response
+
+    async def SubmitTask(self, request: pb.SubmitTaskRequest, context: Context) -> pb.SubmitTaskResponse:
+        """Plans, stores, dispatches."""
+        task_id = await self._submission.submit(request.task, request.request_id)
+        return pb.SubmitTaskResponse(task=await self._task(task_id))
+
+    async def GetTask(self, request: pb.GetTaskRequest, context: Context) -> pb.GetTaskResponse:
+        """Returns a task with its steps."""
+        return pb.GetTaskResponse(task=await self._task(request.task_id))
+
+    async def ListTasks(self, request: pb.ListTasksRequest, context: Context) -> pb.ListTasksResponse:
+        """Lists tasks, newest first."""
+        size = request.page_size or _DEFAULT_PAGE_SIZE
+        before = decode_page_token(request.page_token, request.states)
+        rows = await self._tasks.newest(DEFAULT_PROJECT, size=size + 1, before=before, states=request.states)
+        response = pb.ListTasksResponse(tasks=[task_message(stored, whole=False) for _, stored in rows[:size]])
+        if len(rows) > size:
+            created_ms, last = rows[size - 1]
+            response.next_page_token = encode_page_token((created_ms, last.task_id), request.states)
+        return response
+
+    async def GetTaskMetrics(self, request: pb.GetTaskMetricsRequest, context: Context) -> pb.GetTaskMetricsResponse:
+        """Returns what a task took so far."""
+        encoded = await self._tasks.metrics(request.task_id)
+        return pb.GetTaskMetricsResponse(metrics=TaskMetrics.FromString(encoded))
+
+    async def PlanTask(self, request: pb.PlanTaskRequest, context: Context) -> pb.PlanTaskResponse:
+        """Plans and runs nothing."""
+        return pb.PlanTaskResponse(plan=self._submission.plan(request.task))
+
+    async def ListAgents(self, request: pb.ListAgentsRequest, context: Context) -> pb.ListAgentsResponse:
+        """Lists the agents of every server."""
+        found = [
+            pb.AgentStatus(agent=agent, address=server.address, available=server.available)
+            for server in self._directory.servers
+            for agent in server.agents.values()
+        ]
+        return pb.ListAgentsResponse(agents=sorted(found, key=lambda status: (status.agent.name, status.address)))
+
+    async def CancelTask(self, request: pb.CancelTaskRequest, context: Context) -> pb.CancelTaskResponse:
+        """Cancels a task."""
+        after_step = request.mode == pb.CANCEL_MODE_AFTER_STEP
+        await self._tasks.cancel(request.task_id, after_step=after_step, reason=request.reason)
+        return pb.CancelTaskResponse(task=await self._task(request.task_id))
+
+    async def RetryTask(self, request: pb.RetryTaskRequest, context: Context) -> pb.RetryTaskResponse:
+        """Has no engine yet."""
+        await self._tasks.get(request.task_id, outputs=False)
+        raise _not_implemented("RetryTask", "submit the task again")
+
+    async def ResolveApproval(self, request: pb.ResolveApprovalRequest, context: Context) -> pb.ResolveApprovalResponse:
+        """Has no engine yet."""
+        await self._tasks.get(request.task_id, outputs=False)
+        raise _not_implemented("ResolveApproval", "no step waits for approval in this version")
+
+    async def _task(self, task_id: str) -> Task:
+        return task_message(await self._tasks.get(task_id, outputs=True), whole=True)
+
+    async def _cancel_abandoned(self, task_id: str) -> None:
+        try:
+            await self._tasks.cancel(task_id, after_step=False, reason="the client of RunTask went away")
+        except TroupeError as error:
+            if error.reason != ErrorReason.ERROR_REASON_INVALID_TASK_STATE:  # it ended meanwhile
+                raise
+
+
+def _not_implemented(method: str, instead: str) -> TroupeError:
+    return TroupeError(ErrorReason.ERROR_REASON_NOT_IMPLEMENTED, f"`{method}` has no engine yet; {instead}")

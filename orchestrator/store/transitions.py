@@ -1,0 +1,109 @@
+"""Runs transitions: those that are asked for while one batch of a partition is under way travel as the next."""
+
+import asyncio
+from collections import defaultdict, deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgpack
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError, RedisError
+
+from orchestrator.store.partitions import Partitions
+from orchestrator.store.script import script_text
+from troupe.api.common.v1.error_pb2 import ErrorReason
+from troupe.core.errors import TroupeError
+
+Reply = Sequence[Any]
+
+# Keeps a batch from holding Redis for more than a few milliseconds.
+_BATCH: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    payload: bytes
+    reply: asyncio.Future[Reply]
+
+
+class Transitions:
+    """Calls the script. Use as a context manager; calls that are open at its end are cancelled."""
+
+    def __init__(self, *, redis: Redis, partitions: Partitions) -> None:
+        self._redis = redis
+        self._partitions = partitions
+        self._queues: dict[int, deque[_Call]] = defaultdict(deque)
+        self._senders: dict[int, asyncio.Task[None]] = {}
+        self._sha = ""
+
+    async def __aenter__(self) -> "Transitions":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for sender in self._senders.values():
+            sender.cancel()
+        await asyncio.gather(*self._senders.values(), return_exceptions=True)
+
+    async def run(self, partition: int, operation: str, arguments: Mapping[str, Any]) -> Reply:
+        """Runs one transition and returns the script's answer.
+
+        Raises:
+            TroupeError: STORE_UNAVAILABLE; the transition may or may not have happened, repeating it does no harm.
+        """
+        payload: bytes = msgpack.packb({"op": operation, **arguments}, use_bin_type=False)
+        call = _Call(payload, asyncio.get_running_loop().create_future())
+        self._queues[partition].append(call)
+        if partition not in self._senders:
+            self._senders[partition] = asyncio.create_task(self._send(partition))
+        reply = await call.reply
+        if reply[0] == b"error":
+            raise RuntimeError(f"transition `{operation}` failed: {reply[1].decode()}")
+        return reply
+
+    async def _send(self, partition: int) -> None:
+        queue = self._queues[partition]
+        try:
+            while queue:
+                batch = [queue.popleft() for _ in range(min(len(queue), _BATCH))]
+                await self._send_batch(partition, batch)
+        finally:
+            for call in queue:
+                call.reply.cancel()
+            queue.clear()
+            del self._senders[partition]
+
+    async def _send_batch(self, partition: int, batch: Sequence[_Call]) -> None:
+        try:
+            replies = await self._evaluate(self._partitions.prefix(partition), [call.payload for call in batch])
+        except (RedisError, OSError) as error:
+            for call in batch:
+                if not call.reply.done():
+                    call.reply.set_exception(store_unavailable(error))
+        except BaseException:
+            for call in batch:
+                call.reply.cancel()
+            raise
+        else:
+            for call, reply in zip(batch, replies, strict=True):
+                if not call.reply.done():
+                    call.reply.set_result(reply)
+
+    async def _evaluate(self, prefix: str, payloads: Sequence[bytes]) -> Sequence[Reply]:
+        replies: Sequence[Reply]
+        try:
+            if not self._sha:
+                self._sha = await self._redis.script_load(script_text())
+            replies = await self._redis.evalsha(self._sha, 1, prefix, *payloads)
+        except NoScriptError:  # Redis was restarted: nothing ran
+            self._sha = await self._redis.script_load(script_text())
+            replies = await self._redis.evalsha(self._sha, 1, prefix, *payloads)
+        return replies
+
+
+def store_unavailable(error: BaseException) -> TroupeError:
+    """What a lost Redis means to callers."""
+    return TroupeError(
+        ErrorReason.ERROR_REASON_STORE_UNAVAILABLE,
+        f"Redis does not answer ({type(error).__name__}); it is tried again, and so can you",
+    )

@@ -1,0 +1,1 @@
+"""The worker: takes ready steps, calls agents, records what they say."""

@@ -1,0 +1,75 @@
+"""What an agent says, as events of the task's history. Sequence and time are added by the store."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from orchestrator.store.attempts import Attempt
+from troupe.api.agent.v1.agent_service_pb2 import ExecuteResponse
+from troupe.api.common.v1.content_pb2 import StepOutput
+from troupe.api.common.v1.error_pb2 import Error
+from troupe.api.common.v1.usage_pb2 import Usage
+from troupe.api.orchestrator.v1.event_pb2 import (
+    StepCompleted,
+    StepFailed,
+    StepProgress,
+    StepStarted,
+    TaskEvent,
+    TextDelta,
+    ToolFinished,
+    ToolStarted,
+    UsageReported,
+)
+
+
+def started(attempt: Attempt) -> bytes:
+    """The attempt started."""
+    step = StepStarted(step_id=attempt.step_id, agent=attempt.agent, attempt=attempt.number)
+    return TaskEvent(task_id=attempt.task_id, step_started=step).SerializeToString()
+
+
+def said(attempt: Attempt, response: ExecuteResponse) -> TaskEvent:
+    """The agent said something that does not end the attempt."""
+    event = TaskEvent(task_id=attempt.task_id)
+    ids: Any = {"step_id": attempt.step_id, "attempt": attempt.number}
+    match response.WhichOneof("event"):
+        case "progress":
+            said = response.progress
+            fraction = said.fraction if said.HasField("fraction") else None
+            event.step_progress.CopyFrom(StepProgress(**ids, message=said.message, fraction=fraction))
+        case "text_delta":
+            event.text_delta.CopyFrom(TextDelta(**ids, text=response.text_delta.text))
+        case "tool_started":
+            call = response.tool_started
+            event.tool_started.CopyFrom(
+                ToolStarted(**ids, call_id=call.call_id, tool=call.tool, arguments=call.arguments)
+            )
+        case "tool_finished":
+            end = response.tool_finished
+            event.tool_finished.CopyFrom(
+                ToolFinished(**ids, call_id=end.call_id, tool=end.tool, summary=end.summary, duration=end.duration)
+            )
+            if end.HasField("error"):
+                event.tool_finished.error.CopyFrom(end.error)
+        case "usage":
+            event.usage_reported.CopyFrom(UsageReported(**ids, usage=response.usage))
+    return event
+
+
+def completed(attempt: Attempt, output: StepOutput, elapsed_seconds: float) -> bytes:
+    """The attempt's output is to be recorded."""
+    step = StepCompleted(step_id=attempt.step_id, attempt=attempt.number, output=output)
+    step.execution_time.FromNanoseconds(int(elapsed_seconds * 1e9))
+    return TaskEvent(task_id=attempt.task_id, step_completed=step).SerializeToString()
+
+
+def failed(attempt: Attempt, error: Error, delay_ms: float | None) -> bytes:
+    """The attempt failed."""
+    step = StepFailed(step_id=attempt.step_id, attempt=attempt.number, error=error, will_retry=delay_ms is not None)
+    if delay_ms is not None:
+        step.retry_delay.FromMilliseconds(int(delay_ms))
+    return TaskEvent(task_id=attempt.task_id, step_failed=step).SerializeToString()
+
+
+def usage_counts(usage: Usage) -> Sequence[int]:
+    """Input tokens, output tokens, cost in micro-USD, model calls."""
+    return usage.input_tokens, usage.output_tokens, usage.cost_usd_micros, usage.model_calls

@@ -1,0 +1,27 @@
+"""Patience with a store that is gone for a while."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+from troupe.api.common.v1.error_pb2 import ErrorReason
+from troupe.core.errors import TroupeError
+
+T = TypeVar("T")
+
+_FIRST_SECONDS: Final = 0.05
+_LONGEST_SECONDS: Final = 1.0
+
+
+async def persistently(operation: Callable[[], Awaitable[T]]) -> T:
+    """Repeats an operation, which must bear it, until the store answers."""
+    ceiling = _FIRST_SECONDS
+    while True:
+        try:
+            return await operation()
+        except TroupeError as error:
+            if error.reason != ErrorReason.ERROR_REASON_STORE_UNAVAILABLE:
+                raise
+        await asyncio.sleep(ceiling * random.uniform(0.5, 1))  # noqa: S311 - jitter
+        ceiling = min(2 * ceiling, _LONGEST_SECONDS)
