@@ -1,0 +1,6 @@
+"""Fixtures of real servers, one module each."""
+
+pytest_plugins = [
+    "tests.support.redis",
+    "tests.support.engine",
+]
