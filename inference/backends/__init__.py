@@ -1,0 +1,1 @@
+"""What serves models, behind one port."""

@@ -1,0 +1,1 @@
+"""NVIDIA Triton over its gRPC protocol (KServe v2 with Triton's streams)."""

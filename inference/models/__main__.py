@@ -1,0 +1,26 @@
+"""`python -m inference.models --out DIR`: prepares the model repository."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from inference.models.repository import prepare
+from inference.models.settings import ModelsSettings, WeightsNotFoundError, weights_folder
+from troupe.core.settings import SettingsError
+
+
+def main() -> None:
+    """Prepares the folder; does nothing when it is as it should be."""
+    parser = argparse.ArgumentParser(prog="python -m inference.models", description=main.__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="the folder to give to tritonserver")
+    out: Path = parser.parse_args().out
+    try:
+        settings = ModelsSettings.load()
+        fresh = prepare(out.absolute(), weights=weights_folder(settings), cache=settings.cache)
+    except (SettingsError, WeightsNotFoundError) as error:
+        sys.exit(f"inference.models: {error}")
+    sys.stdout.write(f"model repository {'prepared' if fresh else 'up to date'}: {out}\n")
+
+
+if __name__ == "__main__":
+    main()

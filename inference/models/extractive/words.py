@@ -1,0 +1,73 @@
+"""The words that carry the meaning of a text."""
+
+import re
+import unicodedata
+
+_TOKEN = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
+_SPACELESS = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
+_STOP_LIST = """
+    a about above after again against all also am an and any are aren't as at be because been before being below
+    between both but by can cannot could did do does doing don't down during each either else ever few for from
+    further get give given had has have having he her here hers herself him himself his how however i if in into is
+    it its itself just let may me might more most much must my myself no nor not of off on once one only or other
+    our ours ourselves out over own per please same shall she should so some such tell than that the their theirs
+    them themselves then there these they this those through thus to too under until up upon us use used using very
+    via was we were what what's when where whether which while who whom whose why will with within without would
+    you your yours yourself does happen happens mean means work works explain describe way ways list name
+"""
+_STOP = frozenset(_STOP_LIST.split())
+
+
+def content_words(text: str) -> frozenset[str]:
+    """The stems of the words that are no function words; scripts without spaces give pairs of characters."""
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    words = {_stem(word) for word in _TOKEN.findall(_SPACELESS.sub(" ", folded)) if word not in _STOP}
+    for run in _SPACELESS.findall(folded):
+        words.update(run[i : i + 2] for i in range(max(1, len(run) - 1)))
+    return frozenset(words)
+
+
+def count_words(text: str) -> int:
+    """How many words there are; a pair of characters counts as one in scripts without spaces."""
+    spaceless = sum(len(run) for run in _SPACELESS.findall(text))
+    return len(_TOKEN.findall(_SPACELESS.sub(" ", text))) + spaceless // 2
+
+
+def _stem(word: str) -> str:
+    """Cuts the commonest English endings, so that `retries`, `retrying` and `retried` meet `retry`."""
+    word = re.sub(r"['’]s?$", "", word)
+    if len(word) <= 3 or not word.isascii():
+        return word
+    for ending, least, replacement in _ENDINGS:
+        if word.endswith(ending) and len(word) - len(ending) >= least:
+            return _undouble(word[: -len(ending)]) + replacement
+    return word.removesuffix("e") if len(word) > 4 else word
+
+
+_ENDINGS = (
+    ("ations", 3, "at"),
+    ("ation", 3, "at"),
+    ("ments", 3, ""),
+    ("ment", 3, ""),
+    ("ities", 3, ""),
+    ("ness", 3, ""),
+    ("ies", 2, "y"),
+    ("ied", 2, "y"),
+    ("ings", 3, ""),
+    ("ing", 3, ""),
+    ("edly", 3, ""),
+    ("sses", 2, "ss"),
+    ("ers", 4, ""),
+    ("er", 4, ""),
+    ("ed", 3, ""),
+    ("es", 3, ""),
+    ("ly", 4, ""),
+    ("ity", 4, ""),
+    ("s", 3, ""),
+)
+
+
+def _undouble(stem: str) -> str:
+    if len(stem) > 3 and stem[-1] == stem[-2] and stem[-1] not in "lsz":
+        return stem[:-1]
+    return stem.removesuffix("e") if len(stem) > 4 else stem
