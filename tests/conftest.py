@@ -1,6 +1,8 @@
 """Fixtures of real servers, one module each."""
 
 pytest_plugins = [
+    "tests.support.inference",
+    "tests.support.triton",
     "tests.support.redis",
     "tests.support.engine",
 ]
