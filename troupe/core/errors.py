@@ -47,6 +47,7 @@ RULES: Final[Mapping["ErrorReason.ValueType", ErrorRule]] = {
     ErrorReason.ERROR_REASON_AGENT_UNAVAILABLE: ErrorRule(grpc.StatusCode.UNAVAILABLE, retryable=True),
     ErrorReason.ERROR_REASON_MODEL_UNAVAILABLE: ErrorRule(grpc.StatusCode.UNAVAILABLE, retryable=True),
     ErrorReason.ERROR_REASON_MEMORY_UNAVAILABLE: ErrorRule(grpc.StatusCode.UNAVAILABLE, retryable=True),
+    ErrorReason.ERROR_REASON_BACKEND_UNAVAILABLE: ErrorRule(grpc.StatusCode.UNAVAILABLE, retryable=True),
     ErrorReason.ERROR_REASON_SERVER_DRAINING: ErrorRule(grpc.StatusCode.UNAVAILABLE, retryable=True),
     ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED: ErrorRule(grpc.StatusCode.DEADLINE_EXCEEDED, retryable=True),
     ErrorReason.ERROR_REASON_CANCELLED: ErrorRule(grpc.StatusCode.CANCELLED),

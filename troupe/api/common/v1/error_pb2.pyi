@@ -89,6 +89,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The method exists in the contract and has no engine yet. UNIMPLEMENTED."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 30
     """A defect of Troupe; the log of the process has the details under the request id. INTERNAL."""
+    ERROR_REASON_BACKEND_UNAVAILABLE: _ErrorReason.ValueType  # 31
+    """The gateway cannot reach the server behind it. UNAVAILABLE."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a request, a step or a task failed. It stands in `google.rpc.ErrorInfo.reason` of every gRPC
@@ -157,6 +159,8 @@ ERROR_REASON_NOT_IMPLEMENTED: ErrorReason.ValueType  # 29
 """The method exists in the contract and has no engine yet. UNIMPLEMENTED."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 30
 """A defect of Troupe; the log of the process has the details under the request id. INTERNAL."""
+ERROR_REASON_BACKEND_UNAVAILABLE: ErrorReason.ValueType  # 31
+"""The gateway cannot reach the server behind it. UNAVAILABLE."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final
