@@ -1,0 +1,1 @@
+"""The clients' side: a protocol of the web in, exchanges out."""

@@ -1,0 +1,291 @@
+"""HTTP/1.1 for clients, on asyncio: keep-alive, pipelining, limits."""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import cast
+
+from gateway.downstream.exchange import Application, Upload
+from gateway.wire import http1
+from gateway.wire.http1 import BadRequestError, Body, RequestHead
+
+_HEAD_END = b"\r\n\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Http1Limits:
+    """What a client may ask of a connection."""
+
+    max_header_bytes: int = 16 << 10
+    header_timeout_seconds: float = 10
+    body_timeout_seconds: float = 30
+    keep_alive_seconds: float = 75
+    write_buffer_bytes: int = 64 << 10
+    max_discarded_bytes: int = 8 << 20
+    """How much of a body is read that nobody wants any more, so that the response arrives."""
+
+
+class Http1Connection(asyncio.Protocol):
+    """A client's connection: one request after the other."""
+
+    def __init__(self, *, application: Application, limits: Http1Limits, connections: "set[Http1Connection]") -> None:
+        self.congested = False
+        self.transport: asyncio.Transport
+        self._application = application
+        self._limits = limits
+        self._connections = connections
+        self._loop = asyncio.get_running_loop()
+        self._buffer = b""
+        self._body: Body | None = None
+        self._exchange: Http1Exchange | None = None
+        self._upload: Upload | None = None
+        self._discarded = 0
+        self.closing = False
+        self._advancing = False
+        self._reading = True
+        self._quiet_since = self._loop.time()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See `asyncio.Protocol`."""
+        self.transport = cast("asyncio.Transport", transport)
+        self.transport.set_write_buffer_limits(high=self._limits.write_buffer_bytes)
+        self._connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See `asyncio.Protocol`."""
+        self._connections.discard(self)
+        self._leave()
+
+    def eof_received(self) -> None:
+        """A client that closes its end has gone: browsers never close one direction only."""
+        self._leave()
+
+    def data_received(self, data: bytes) -> None:
+        """See `asyncio.Protocol`."""
+        if self.closing:
+            return
+        if self._body is not None:
+            self._quiet_since = self._loop.time()
+            self._on_body(data)
+        else:
+            if not self._buffer:
+                self._quiet_since = self._loop.time()
+            self._buffer += data
+            if self._exchange is not None and len(self._buffer) > self._limits.max_header_bytes:
+                self.read(False)
+        self._advance()
+
+    def pause_writing(self) -> None:
+        """See `asyncio.Protocol`."""
+        self.congested = True
+
+    def resume_writing(self) -> None:
+        """See `asyncio.Protocol`."""
+        self.congested = False
+        if self._upload is not None:
+            self._upload.writable()
+
+    def read(self, wanted: bool) -> None:
+        """Reads from the socket, or leaves the bytes there."""
+        if wanted == self._reading or self.transport.is_closing():
+            return
+        self._reading = wanted
+        if wanted:
+            self._quiet_since = self._loop.time()
+            self.transport.resume_reading()
+        else:
+            self.transport.pause_reading()
+
+    def sweep(self, now: float) -> None:
+        """Ends the connection when the client is too slow or idle for too long."""
+        quiet = now - self._quiet_since
+        if self._body is not None:
+            if self._reading and quiet > self._limits.body_timeout_seconds:
+                self._fail(BadRequestError(408, "the body of the request did not come in time"))
+        elif self._exchange is None:
+            if self._buffer and quiet > self._limits.header_timeout_seconds:
+                self._fail(BadRequestError(408, "the head of the request did not come in time"))
+            elif quiet > self._limits.keep_alive_seconds:
+                self._close()
+
+    def close_when_idle(self) -> None:
+        """Takes no more requests; ends now or when the response is sent."""
+        self.closing = True
+        if self._exchange is None:
+            self._close()
+
+    def exchange_ended(self, *, keep_alive: bool) -> None:
+        """The response is sent."""
+        self._exchange = self._upload = None
+        self._quiet_since = self._loop.time()
+        self.closing = self.closing or not keep_alive
+        if self.closing and self._body is None:
+            self._close()
+            return
+        self.read(True)
+        self._advance()
+
+    def _advance(self) -> None:
+        # Responses may end while their request is still handled; the loop keeps pipelines from recursing.
+        if self._advancing:
+            return
+        self._advancing = True
+        try:
+            while not self.closing and self._exchange is None and self._body is None and self._begin():
+                pass
+        except BadRequestError as error:
+            self._fail(error)
+        finally:
+            self._advancing = False
+
+    def _begin(self) -> bool:
+        if self._buffer.startswith(b"\r\n"):  # RFC 9112, 2.2: to be ignored before a request
+            self._buffer = self._buffer.lstrip(b"\r\n")
+        end = self._buffer.find(_HEAD_END)
+        if end > self._limits.max_header_bytes or (end < 0 and len(self._buffer) > self._limits.max_header_bytes):
+            raise BadRequestError(431, f"the headers have more than {self._limits.max_header_bytes} bytes")
+        if end < 0:
+            return False
+        head = http1.parse_head(self._buffer[:end])
+        rest, self._buffer = self._buffer[end + len(_HEAD_END) :], b""
+        self._discarded = 0
+        self._body = http1.body_reader(head) if head.has_body else None
+        exchange = self._exchange = Http1Exchange(self, head)
+        upload = self._application.handle(head, exchange)
+        self._upload = upload if self._exchange is exchange else None
+        if self._body is None:
+            self._buffer = rest
+            if self._upload is not None:
+                self._upload.body_ended()
+            return True
+        if head.get(b"expect").lower() == b"100-continue" and not rest:
+            self._continue()
+        if rest:
+            self._on_body(rest)
+        return True
+
+    def _continue(self) -> None:
+        if self._exchange is not None:
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        else:  # whether the body comes nobody knows
+            self._body = None
+            self._close()
+
+    def _on_body(self, data: bytes) -> None:
+        assert self._body is not None
+        try:
+            part, rest = self._body.feed(data)
+        except BadRequestError as error:
+            self._fail(error)
+            return
+        if self._upload is None:
+            self._discarded += len(part)
+        elif part:
+            self._upload.body(part)
+        if rest is not None:
+            self._body, self._buffer = None, rest
+            if self._upload is not None:
+                self._upload.body_ended()
+            elif self.closing and self._exchange is None:
+                self._close()
+        elif self._discarded > self._limits.max_discarded_bytes:
+            self._close()
+
+    def _fail(self, error: BadRequestError) -> None:
+        """Says what is wrong where nothing was said yet, and closes."""
+        exchange = self._exchange
+        self._leave()
+        if exchange is None or not exchange.started:
+            text = f"{error}\n".encode()
+            headers = [
+                (b"content-type", b"text/plain; charset=utf-8"),
+                (b"content-length", b"%d" % len(text)),
+                (b"connection", b"close"),
+            ]
+            self.transport.write(http1.response_head(error.status, headers) + text)
+        self._close()
+
+    def _leave(self) -> None:
+        upload, exchange = self._upload, self._exchange
+        self.closing = True
+        self._upload = self._exchange = self._body = None
+        self._buffer = b""
+        if exchange is not None:
+            exchange.abandon()
+        if upload is not None:
+            upload.gone()
+
+    def _close(self) -> None:
+        self.closing = True
+        self.transport.close()
+
+
+class Http1Exchange:
+    """See `Downstream`."""
+
+    __slots__ = ("_bodiless", "_chunked", "_connection", "_head", "_keep_alive", "_over", "started")
+
+    def __init__(self, connection: Http1Connection, head: RequestHead) -> None:
+        self.started = False
+        self._connection = connection
+        self._head = head
+        self._bodiless = head.method == b"HEAD"
+        self._keep_alive = head.keep_alive
+        self._chunked = False
+        self._over = False
+
+    @property
+    def congested(self) -> bool:
+        """See `Downstream`."""
+        return self._connection.congested
+
+    def start(self, status: int, headers: Iterable[tuple[bytes, bytes]], *, length: int | None = None) -> None:
+        """See `Downstream`."""
+        if self._over:
+            return
+        self.started = True
+        framing: list[tuple[bytes, bytes]] = []
+        if length is not None:
+            if status != 204:
+                framing.append((b"content-length", b"%d" % length))
+        elif self._head.minor:
+            self._chunked = True
+            framing.append((b"transfer-encoding", b"chunked"))
+        else:  # HTTP/1.0 knows no chunks: the end of the connection is the end of the body
+            self._keep_alive = False
+        if not self._keep_alive or self._connection.closing:
+            framing.append((b"connection", b"close"))
+        elif not self._head.minor:
+            framing.append((b"connection", b"keep-alive"))
+        self._connection.transport.write(http1.response_head(status, [*headers, *framing]))
+
+    def write(self, data: bytes) -> None:
+        """See `Downstream`."""
+        if data and not self._over and not self._bodiless:
+            self._connection.transport.write(http1.chunk(data) if self._chunked else data)
+
+    def end(self, data: bytes = b"") -> None:
+        """See `Downstream`."""
+        if self._over:
+            return
+        self._over = True
+        if not self._bodiless:
+            last = http1.LAST_CHUNK if self._chunked else b""
+            body = (http1.chunk(data) if self._chunked and data else data) + last
+            if body:
+                self._connection.transport.write(body)
+        self._connection.exchange_ended(keep_alive=self._keep_alive)
+
+    def pause_body(self) -> None:
+        """See `Downstream`."""
+        if not self._over:
+            self._connection.read(False)
+
+    def resume_body(self) -> None:
+        """See `Downstream`."""
+        if not self._over:
+            self._connection.read(True)
+
+    def abandon(self) -> None:
+        """The client has gone."""
+        self._over = True

@@ -1,0 +1,24 @@
+"""Statuses that the gateway itself ends calls with, in the form of every other error of Troupe."""
+
+import binascii
+from typing import Final
+
+from gateway.wire.metadata import GrpcStatus, grpc_status
+from gateway.wire.status import Code
+from troupe.api.common.v1.error_pb2 import ErrorReason
+from troupe.core.errors import TroupeError
+
+INVALID_REQUEST: Final = ErrorReason.ERROR_REASON_INVALID_REQUEST
+MESSAGE_TOO_LARGE: Final = ErrorReason.ERROR_REASON_MESSAGE_TOO_LARGE
+QUOTA_EXCEEDED: Final = ErrorReason.ERROR_REASON_QUOTA_EXCEEDED
+BACKEND_UNAVAILABLE: Final = ErrorReason.ERROR_REASON_BACKEND_UNAVAILABLE
+SERVER_DRAINING: Final = ErrorReason.ERROR_REASON_SERVER_DRAINING
+DEADLINE_EXCEEDED: Final = ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED
+NOT_IMPLEMENTED: Final = ErrorReason.ERROR_REASON_NOT_IMPLEMENTED
+
+
+def fault(reason: "ErrorReason.ValueType", message: str) -> GrpcStatus:
+    """The status for a reason, with `google.rpc.ErrorInfo` in its details."""
+    status = TroupeError(reason, message).to_status()
+    details = binascii.b2a_base64(status.SerializeToString(), newline=False).rstrip(b"=")
+    return grpc_status(Code(status.code), message, details)

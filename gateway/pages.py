@@ -1,0 +1,69 @@
+"""Plain HTTP responses: everything that is no call."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from typing import Final
+
+from gateway.wire import cors
+from gateway.wire.http1 import Headers, RequestHead
+
+_TEXT: Final = (b"content-type", b"text/plain; charset=utf-8")
+_SECURITY: Final[Headers] = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A response."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+
+def _text(status: int, text: str, *headers: tuple[bytes, bytes]) -> Page:
+    return Page(status, (_TEXT, *headers), f"{text}\n".encode())
+
+
+INDEX: Final = Page(
+    200,
+    ((b"content-type", b"text/html; charset=utf-8"), (b"cache-control", b"no-cache"), *_SECURITY),
+    resources.files("gateway.console").joinpath("index.html").read_bytes(),
+)
+NOT_FOUND: Final = _text(404, "Nothing is here. Calls go to /<service>/<method>; GET / says more.")
+NOT_GRPC_WEB: Final = _text(
+    415,
+    "This is a gRPC-Web endpoint. Send `content-type: application/grpc-web+proto` (or `application/grpc-web-text`), "
+    "best with a client such as @connectrpc/connect-web or grpc-web. Plain gRPC clients connect to the orchestrator.",
+    (b"accept-post", b"application/grpc-web+proto, application/grpc-web-text+proto"),
+)
+CALL_WITH_POST: Final = _text(405, "Methods are called with POST.", (b"allow", b"POST, OPTIONS"))
+METHOD_NOT_ALLOWED: Final = _text(
+    405, "GET, HEAD, POST and OPTIONS are known here.", (b"allow", b"GET, HEAD, POST, OPTIONS")
+)
+
+
+def foreign_origin(origin: bytes) -> Page:
+    """The answer to a page of an origin that is not on the list."""
+    name = origin[:128].decode("latin-1")
+    return _text(
+        403, f"Pages of {name!r} may not call this gateway; its setting TROUPE_GATEWAY__CORS_ORIGINS lists who may."
+    )
+
+
+def preflight(head: RequestHead, origin: bytes) -> Page:
+    """The answer to a browser that asks before it calls."""
+    return Page(204, cors.preflight_headers(origin, head.get(b"access-control-request-headers")), b"")
+
+
+def health(*, serving: bool, draining: bool, problems: Mapping[str, str]) -> Page:
+    """Whether calls can be forwarded."""
+    healthy = serving and not draining
+    state = {"status": "SERVING" if healthy else "NOT_SERVING", "draining": draining, "problems": dict(problems)}
+    headers = ((b"content-type", b"application/json"), (b"cache-control", b"no-store"))
+    return Page(200 if healthy else 503, headers, json.dumps(state).encode() + b"\n")

@@ -1,0 +1,46 @@
+"""Settings of the gateway."""
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from troupe.core.settings import ServiceSettings
+
+
+class GatewaySettings(ServiceSettings):
+    """The table `[gateway]`, or `TROUPE_GATEWAY__…`."""
+
+    section: ClassVar[str] = "gateway"
+
+    listen: str = Field(
+        default="127.0.0.1:8080", pattern=r"^.+:\d+$", description="`host:port`; port 0 takes a free one"
+    )
+    backends: tuple[str, ...] = Field(
+        default=("127.0.0.1:50051",), min_length=1, description="`host:port` of each backend"
+    )
+    connections_per_backend: int = Field(default=2, ge=1, le=64)
+    services: tuple[str, ...] = Field(
+        default=("troupe.api.*", "grpc.health.v1.Health"), description="services that can be called"
+    )
+    cors_origins: tuple[str, ...] = Field(
+        default=("http://localhost:*", "http://127.0.0.1:*"),
+        description="origins whose pages may call; `:*` stands for any port, `*` for every origin",
+    )
+    grace_seconds: float = Field(default=10, ge=0, description="how long open calls may go on after SIGTERM")
+    access_log: bool = True
+
+    max_message_bytes: int = Field(
+        default=4 << 20, gt=0, description="of a request; responses are bounded by the windows"
+    )
+    max_concurrent_calls: int = Field(default=10_000, gt=0)
+    max_connections: int = Field(default=20_000, gt=0)
+    max_header_bytes: int = Field(default=16 << 10, ge=1024)
+    header_timeout_seconds: float = Field(default=10, gt=0)
+    body_timeout_seconds: float = Field(default=30, gt=0)
+    keep_alive_seconds: float = Field(default=75, gt=0)
+    stream_window_bytes: int = Field(
+        default=1 << 20,
+        ge=64 << 10,
+        le=1 << 30,
+        description="what a slow client may leave unread in the gateway, a call",
+    )

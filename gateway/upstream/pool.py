@@ -1,0 +1,188 @@
+"""The backends: a few long-lived connections to each, opened again when they are lost."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from gateway.upstream.connection import BackendConnection
+from gateway.wire.http2_client import ClientLimits
+from troupe.core.channels import KEEPALIVE_TIME_MS, KEEPALIVE_TIMEOUT_MS
+from troupe.core.logs import get_logger
+
+
+class Waiting(Protocol):
+    """A call that wants a connection."""
+
+    def attach(self, connection: BackendConnection) -> None:
+        """Takes a connection that has room."""
+        ...
+
+    def refuse(self, message: str) -> None:
+        """There is none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ReconnectPolicy:
+    """How often a lost backend is tried."""
+
+    connect_timeout_seconds: float = 2.0
+    initial_backoff_seconds: float = 0.1
+    max_backoff_seconds: float = 1.0
+    min_interval_seconds: float = 0.02
+    """Calls that wait make the next attempt come sooner, but not sooner than this."""
+
+
+@dataclass(eq=False)
+class _Slot:
+    """A place for one connection."""
+
+    address: str
+    connection: BackendConnection | None = None
+    connecting: bool = True
+    problem: str = "not connected yet"
+    wanted: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class BackendPool:
+    """Gives each call a connection, in turns among the backends."""
+
+    def __init__(
+        self,
+        *,
+        addresses: Sequence[str],
+        connections_per_backend: int,
+        limits: ClientLimits,
+        reconnect: ReconnectPolicy,
+    ) -> None:
+        self._slots = [_Slot(address) for _ in range(connections_per_backend) for address in addresses]
+        self._limits = limits
+        self._reconnect = reconnect
+        self._next = 0
+        self._waiting: dict[Waiting, None] = {}
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Keeps the connections open inside the block."""
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._keep(slot), name=f"backend {slot.address}") for slot in self._slots]
+            try:
+                yield
+            finally:
+                for task in tasks:
+                    task.cancel()
+
+    @property
+    def problems(self) -> dict[str, str]:
+        """Why each backend that has no connection has none."""
+        connected = {slot.address for slot in self._slots if slot.connection is not None}
+        return {slot.address: slot.problem for slot in self._slots if slot.address not in connected}
+
+    @property
+    def serving(self) -> bool:
+        """Whether any backend is connected."""
+        return any(slot.connection is not None for slot in self._slots)
+
+    def connect(self, call: Waiting) -> None:
+        """Attaches the call to a connection now, or when an attempt to connect that runs now has succeeded."""
+        connection = self._pick()
+        if connection is not None:
+            call.attach(connection)
+        elif self.serving:
+            call.refuse("every connection to the backends has all the streams that it may have; call again later")
+        else:
+            self._waiting[call] = None
+            for slot in self._slots:
+                slot.wanted.set()
+
+    def leave(self, call: Waiting) -> None:
+        """The call waits no more."""
+        self._waiting.pop(call, None)
+
+    def _pick(self) -> BackendConnection | None:
+        for _ in self._slots:
+            self._next = (self._next + 1) % len(self._slots)
+            connection = self._slots[self._next].connection
+            if connection is not None and connection.has_room:
+                return connection
+        return None
+
+    async def _keep(self, slot: _Slot) -> None:
+        backoff = self._reconnect.initial_backoff_seconds
+        while True:
+            connection = await self._attempt(slot)
+            if connection is None:
+                self._refuse_waiting()
+                await self._back_off(slot, backoff)
+                backoff = min(2 * backoff, self._reconnect.max_backoff_seconds)
+                continue
+            backoff = self._reconnect.initial_backoff_seconds
+            try:
+                await self._hold(slot, connection)
+            finally:
+                slot.connection = None
+                slot.problem = "the connection was lost"
+            await asyncio.sleep(self._reconnect.min_interval_seconds)
+
+    async def _attempt(self, slot: _Slot) -> BackendConnection | None:
+        slot.connecting = True
+        try:
+            async with asyncio.timeout(self._reconnect.connect_timeout_seconds):
+                return await BackendConnection.open(slot.address, self._limits)
+        except (OSError, TimeoutError) as error:
+            problem = str(error) or "does not answer"
+            if slot.problem != problem:
+                get_logger().warning("backend cannot be reached", backend=slot.address, problem=problem)
+            slot.problem = problem
+            return None
+        finally:
+            slot.connecting = False
+
+    async def _hold(self, slot: _Slot, connection: BackendConnection) -> None:
+        slot.connection, slot.problem = connection, ""
+        get_logger().info("backend connected", backend=slot.address)
+        self._attach_waiting()
+        try:
+            async with asyncio.TaskGroup() as group:
+                pinging = group.create_task(_ping(connection), name=f"ping {slot.address}")
+                await connection.retired()
+                pinging.cancel()
+        except asyncio.CancelledError:
+            connection.close()
+            raise
+
+    async def _back_off(self, slot: _Slot, seconds: float) -> None:
+        slot.wanted.clear()
+        await asyncio.sleep(self._reconnect.min_interval_seconds)
+        try:
+            async with asyncio.timeout(seconds * random.uniform(0.8, 1.2)):  # noqa: S311 - jitter is no secret
+                await slot.wanted.wait()
+        except TimeoutError:
+            return
+
+    def _attach_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, {}
+        for call in waiting:
+            self.connect(call)
+
+    def _refuse_waiting(self) -> None:
+        if self.serving or any(slot.connecting for slot in self._slots):
+            return
+        waiting, self._waiting = self._waiting, {}
+        message = "; ".join(f"{address}: {problem}" for address, problem in self.problems.items())
+        for call in waiting:
+            call.refuse(f"no backend can be reached ({message}); call again in a moment")
+
+
+async def _ping(connection: BackendConnection) -> None:
+    """Closes a connection whose other end is silently gone."""
+    while True:
+        await asyncio.sleep(KEEPALIVE_TIME_MS / 1000)
+        connection.ping()
+        await asyncio.sleep(KEEPALIVE_TIMEOUT_MS / 1000)
+        if not connection.alive:
+            connection.abort("the backend does not answer")
+            return

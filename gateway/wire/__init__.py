@@ -1,0 +1,5 @@
+"""The bytes of every protocol that the gateway speaks, as functions and state machines without I/O.
+
+`http1` and `http2` cut byte streams into messages and frames, `framing` and `text` are gRPC-Web's bodies,
+`metadata` carries headers from one protocol to the other, `cors` decides who may call.
+"""

@@ -1,0 +1,49 @@
+"""The media types of gRPC-Web."""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+_FORM: Final = re.compile(rb"application/grpc-web(-text)?(\+[a-z0-9.\-]+)?[ \t]*(?:;.*)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """How a call's bodies are written."""
+
+    text: bool
+    """Whether the request body is base64."""
+    text_response: bool
+    """Whether the response body is."""
+    codec: bytes
+    """What the messages are, such as `+proto`; empty when the client did not say."""
+
+    @property
+    def request_type(self) -> bytes:
+        """The content type that the backend gets."""
+        return b"application/grpc" + self.codec
+
+    @property
+    def response_type(self) -> bytes:
+        """The content type that the client gets."""
+        return (b"application/grpc-web-text" if self.text_response else b"application/grpc-web") + (
+            self.codec or b"+proto"
+        )
+
+
+def parse_media(content_type: bytes, accept: bytes) -> Media | None:
+    """Reads a request's headers; None when it is not gRPC-Web.
+
+    The response is written like the request unless `accept` names the other form.
+    """
+    match = _FORM.fullmatch(content_type)
+    if match is None:
+        return None
+    text = match[1] is not None
+    return Media(text, _wants_text(accept.lower(), default=text), (match[2] or b"").lower())
+
+
+def _wants_text(accept: bytes, *, default: bool) -> bool:
+    if b"application/grpc-web-text" in accept:
+        return True
+    return default and b"application/grpc-web" not in accept

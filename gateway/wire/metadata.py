@@ -1,0 +1,114 @@
+"""Headers and trailers, carried from HTTP/1.1 to gRPC and back.
+
+Metadata passes as it is, `-bin` values included: they are base64 in both protocols.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from gateway.wire import hpack_blocks, percent, status
+from gateway.wire.hpack_blocks import Headers
+from gateway.wire.http1 import RequestHead
+from gateway.wire.media import Media
+from gateway.wire.status import Code
+
+# Of the connection between browser and gateway, or of the browser itself: no metadata of the call.
+_NOT_FORWARDED: Final = frozenset(
+    b"accept accept-charset accept-encoding accept-language cache-control connection content-length content-type dnt expect forwarded host http2-settings if-modified-since "
+    b"if-none-match keep-alive origin pragma priority proxy-authorization proxy-connection range referer save-data te "
+    b"trailer transfer-encoding upgrade upgrade-insecure-requests via x-grpc-web x-request-id".split()
+)
+_NOT_FORWARDED_PREFIXES: Final = (b"sec-", b"access-control-")
+_NOT_RETURNED: Final = frozenset(
+    b"connection content-length content-type date keep-alive proxy-connection server te trailer transfer-encoding "
+    b"upgrade vary x-request-id".split()
+)
+_NAME: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
+_VALUE: Final = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*")
+
+
+@lru_cache(maxsize=1024)
+def request_block(head: RequestHead, media: Media, authority: bytes) -> bytes:
+    """The header block of a call, but for its request id."""
+    forwarded = [
+        (name, value)
+        for name, value in head.headers
+        if name not in _NOT_FORWARDED and not name.startswith(_NOT_FORWARDED_PREFIXES)
+    ]
+    return (
+        hpack_blocks.METHOD_POST
+        + hpack_blocks.SCHEME_HTTP
+        + hpack_blocks.encode([(b":path", head.target), (b":authority", authority)])
+        + hpack_blocks.encode([(b"te", b"trailers"), (b"content-type", media.request_type), *forwarded])
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class GrpcStatus:
+    """How a call ended: the reserved trailers."""
+
+    code: bytes
+    pairs: Headers
+    """`grpc-status`, `grpc-message` and `grpc-status-details-bin`, where they are there."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ResponseBlock:
+    """A header block of a backend, sorted by meaning."""
+
+    http_status: int
+    is_grpc: bool
+    metadata: Headers
+    """What the client gets, without the status."""
+    names: tuple[bytes, ...]
+    status: GrpcStatus | None
+
+    @property
+    def informational(self) -> bool:
+        """Whether it only precedes the real one."""
+        return 100 <= self.http_status < 200
+
+
+def read_response(headers: Headers) -> ResponseBlock:
+    """Sorts the headers, or the trailers, of a backend's answer; what HTTP/1.1 could not carry is left out."""
+    http_status, is_grpc = 0, False
+    metadata: list[tuple[bytes, bytes]] = []
+    reserved: list[tuple[bytes, bytes]] = []
+    for name, value in headers:
+        if name == b":status":
+            http_status = int(value) if value.isdigit() else 0
+        elif name == b"content-type":
+            is_grpc = value.startswith(b"application/grpc")
+        elif name in (b"grpc-status", b"grpc-message", b"grpc-status-details-bin"):
+            reserved.append((name, value))
+        elif name not in _NOT_RETURNED and _NAME.fullmatch(name) and _VALUE.fullmatch(value):
+            metadata.append((name, value))
+    return ResponseBlock(
+        http_status, is_grpc, tuple(metadata), tuple(name for name, _ in metadata), _status_of(reserved)
+    )
+
+
+def missing_status(block: ResponseBlock) -> GrpcStatus:
+    """The status of an answer that brought none."""
+    if block.http_status not in (0, 200):
+        message = f"the backend answered HTTP {block.http_status} instead of gRPC"
+        return grpc_status(status.of_http(block.http_status), message)
+    return grpc_status(Code.UNKNOWN, "the backend ended the call without a gRPC status")
+
+
+def grpc_status(code: Code, message: str, details: bytes = b"") -> GrpcStatus:
+    """A status of the gateway's own; `details` is base64."""
+    number = b"%d" % code
+    pairs = [(b"grpc-status", number), (b"grpc-message", percent.encode(message))]
+    if details:
+        pairs.append((b"grpc-status-details-bin", details))
+    return GrpcStatus(number, tuple(pairs))
+
+
+def _status_of(reserved: Iterable[tuple[bytes, bytes]]) -> GrpcStatus | None:
+    pairs = tuple([pair for pair in reserved if _VALUE.fullmatch(pair[1])])
+    code = next((value for name, value in pairs if name == b"grpc-status"), None)
+    return None if code is None else GrpcStatus(code, pairs)

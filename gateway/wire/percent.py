@@ -1,0 +1,19 @@
+"""Percent-encoding of `grpc-message`.
+
+https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#responses
+"""
+
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+_ENCODED: Final = [bytes((byte,)) if 0x20 <= byte <= 0x7E and byte != 0x25 else b"%%%02X" % byte for byte in range(256)]
+
+
+def encode(message: str) -> bytes:
+    """The message in printable ASCII."""
+    return b"".join([_ENCODED[byte] for byte in message.encode("utf-8", "replace")])
+
+
+def decode(value: bytes) -> str:
+    """The message again; what is not encoded properly stays as it is."""
+    return unquote_to_bytes(value).decode("utf-8", "replace")

@@ -1,0 +1,66 @@
+"""gRPC status codes, and what the codes of other layers mean in them."""
+
+from collections.abc import Mapping
+from enum import IntEnum
+from typing import Final
+
+
+class Code(IntEnum):
+    """The status codes of gRPC."""
+
+    OK = 0
+    CANCELLED = 1
+    UNKNOWN = 2
+    INVALID_ARGUMENT = 3
+    DEADLINE_EXCEEDED = 4
+    NOT_FOUND = 5
+    ALREADY_EXISTS = 6
+    PERMISSION_DENIED = 7
+    RESOURCE_EXHAUSTED = 8
+    FAILED_PRECONDITION = 9
+    ABORTED = 10
+    OUT_OF_RANGE = 11
+    UNIMPLEMENTED = 12
+    INTERNAL = 13
+    UNAVAILABLE = 14
+    DATA_LOSS = 15
+    UNAUTHENTICATED = 16
+
+
+# https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md
+_OF_HTTP: Final[Mapping[int, Code]] = {
+    400: Code.INTERNAL,
+    401: Code.UNAUTHENTICATED,
+    403: Code.PERMISSION_DENIED,
+    404: Code.UNIMPLEMENTED,
+    429: Code.UNAVAILABLE,
+    502: Code.UNAVAILABLE,
+    503: Code.UNAVAILABLE,
+    504: Code.UNAVAILABLE,
+}
+
+# https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#errors
+_OF_RESET: Final[Mapping[int, Code]] = {
+    7: Code.UNAVAILABLE,  # REFUSED_STREAM
+    8: Code.CANCELLED,  # CANCEL
+    11: Code.RESOURCE_EXHAUSTED,  # ENHANCE_YOUR_CALM
+    12: Code.PERMISSION_DENIED,  # INADEQUATE_SECURITY
+}
+
+
+def of_http(status: int) -> Code:
+    """What an HTTP status means that came without a gRPC status."""
+    return _OF_HTTP.get(status, Code.UNKNOWN)
+
+
+def of_reset(error_code: int) -> Code:
+    """What the error code of an HTTP/2 RST_STREAM means."""
+    return _OF_RESET.get(error_code, Code.INTERNAL)
+
+
+def name_of(grpc_status: bytes) -> str:
+    """The name of a `grpc-status` value; a value that is none is UNKNOWN."""
+    try:
+        return Code(int(grpc_status)).name
+    except ValueError:
+        return Code.UNKNOWN.name
