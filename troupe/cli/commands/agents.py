@@ -1,0 +1,42 @@
+"""`troupe agents`."""
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from troupe.api.orchestrator.v1.orchestrator_service_pb2 import AgentStatus
+from troupe.cli.json_lines import print_json
+from troupe.cli.options import JsonOption, TargetOption
+from troupe.cli.session import COMPLETED, with_client
+from troupe.client import TroupeClient
+
+
+def command(as_json: JsonOption = False, target: TargetOption = None) -> None:
+    """List the agents that steps can name."""
+
+    async def work(client: TroupeClient) -> int:
+        agents = await client.agents()
+        if as_json:
+            for status in agents:
+                print_json(status)
+        elif agents:
+            Console().print(_table(agents))
+        else:
+            print("no agents: the orchestrator has reached none of the servers in its setting `agents`")
+        return COMPLETED
+
+    with_client(target, work)
+
+
+def _table(agents: Sequence[AgentStatus]) -> Table:
+    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+    table.add_column("agent", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    table.add_column("address", no_wrap=True)
+    table.add_column("what it does")
+    for status in agents:
+        state = Text("available", style="green") if status.available else Text("away", style="red")
+        table.add_row(status.agent.name, state, status.address, Text(status.agent.description or status.agent.title))
+    return table

@@ -1,0 +1,24 @@
+"""`troupe ingest`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from troupe.cli.ingesting import ingest_folder
+from troupe.cli.options import TargetOption
+from troupe.cli.session import COMPLETED, USAGE, with_client
+from troupe.client import Folder, TroupeClient
+
+
+def command(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder, or one file.", show_default=False)],
+    target: TargetOption = None,
+) -> None:
+    """Store the Markdown, text, HTML and PDF files of a folder in the memory."""
+
+    async def work(client: TroupeClient) -> int:
+        return COMPLETED if await ingest_folder(client, Folder.scan(folder), Console()) else USAGE
+
+    with_client(target, work)

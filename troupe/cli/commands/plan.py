@@ -1,0 +1,44 @@
+"""`troupe plan`."""
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from troupe.api.orchestrator.v1.task_pb2 import Plan, TaskSpec
+from troupe.cli import words
+from troupe.cli.json_lines import print_json
+from troupe.cli.options import InputArgument, JsonOption, ModelOption, TargetOption
+from troupe.cli.session import COMPLETED, with_client
+from troupe.client import TroupeClient
+
+
+def command(
+    request: InputArgument, model: ModelOption = "", as_json: JsonOption = False, target: TargetOption = None
+) -> None:
+    """Show the plan that a request would get; run nothing."""
+
+    async def work(client: TroupeClient) -> int:
+        plan = await client.plan(TaskSpec(input=request, model=model))
+        if as_json:
+            print_json(plan)
+        else:
+            _print(plan, Console())
+        return COMPLETED
+
+    with_client(target, work)
+
+
+def _print(plan: Plan, console: Console) -> None:
+    made = words.PLANNERS.get(plan.planner, "")
+    console.print(Text(f"{words.plural(len(plan.steps), 'step')}, planned {made}".rstrip()))
+    if plan.rationale:
+        console.print(Text(plan.rationale, style="dim"))
+    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+    table.add_column("step", no_wrap=True)
+    table.add_column("agent", no_wrap=True)
+    table.add_column("after")
+    table.add_column("what it does")
+    for step in plan.steps:
+        what = step.title or step.instruction.splitlines()[0]
+        table.add_row(step.step_id, step.agent, ", ".join(step.depends_on), Text(what))
+    console.print(table)

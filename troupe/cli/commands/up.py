@@ -1,0 +1,65 @@
+"""`troupe up`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from troupe.cli.session import COMPLETED, INTERRUPTED, finish
+from troupe.cli.stacking import StartInterruptedError, stack_on_screen
+from troupe.local.settings import LocalSettings
+from troupe.local.stack_file import Member
+
+
+def command(
+    data_dir: Annotated[
+        Path | None, typer.Option("--data-dir", metavar="DIR", help="Data and logs [default: ~/.troupe]")
+    ] = None,
+    redis_url: Annotated[str | None, typer.Option("--redis-url", help="Use this Redis.", show_default=False)] = None,
+    milvus_uri: Annotated[str | None, typer.Option("--milvus-uri", help="Use this Milvus.", show_default=False)] = None,
+    triton_url: Annotated[
+        str | None, typer.Option("--triton-url", metavar="HOST:PORT", help="Use this Triton.", show_default=False)
+    ] = None,
+    free_ports: Annotated[bool, typer.Option("--free-ports", help="Take free ports instead of the usual.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the output of all processes.")] = False,
+) -> None:
+    """Start everything on this machine; Ctrl-C stops it."""
+    given = {
+        "data_dir": data_dir,
+        "redis_url": redis_url,
+        "milvus_uri": milvus_uri,
+        "triton_url": triton_url,
+        "free_ports": free_ports or None,
+    }
+    finish(_run({name: value for name, value in given.items() if value is not None}, verbose=verbose))
+
+
+async def _run(given: Mapping[str, object], *, verbose: bool) -> int:
+    settings = LocalSettings.load().model_copy(update=given)
+    console = Console()
+    try:
+        async with stack_on_screen(settings, console, verbose=verbose) as (supervisor, signals):
+            print_addresses(console, settings.folder, supervisor.members)
+            await signals.next()
+    except StartInterruptedError:
+        return INTERRUPTED
+    return COMPLETED
+
+
+def print_addresses(console: Console, folder: Path, members: Mapping[str, Member]) -> None:
+    """Says where what is, and what can be done now."""
+    orchestrator, gateway = members["orchestrator"].address, members["gateway"].address
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_row("ask", 'troupe run --docs DIR "What does it say about …?"')
+    table.add_row("browse", f"http://{gateway}/")
+    table.add_row("call", f"grpcurl -plaintext {orchestrator} list")
+    table.add_row("logs", str(folder / "logs"))
+    console.print()
+    console.print(table)
+    console.print()
+    console.print("Ctrl-C stops everything.", style="dim")

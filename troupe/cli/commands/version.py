@@ -1,0 +1,8 @@
+"""`troupe version`."""
+
+from importlib.metadata import version
+
+
+def command() -> None:
+    """Print the version."""
+    print(f"troupe {version('troupe')}")

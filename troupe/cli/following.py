@@ -1,0 +1,80 @@
+"""Shows a task until it has ended or the person turns away."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Final
+
+from rich.console import Console
+
+from troupe.api.orchestrator.v1.event_pb2 import TaskEvent
+from troupe.api.orchestrator.v1.task_pb2 import TaskState
+from troupe.cli.interrupts import Interrupts, interrupts
+from troupe.cli.json_lines import JsonProgress
+from troupe.cli.live import LiveProgress
+from troupe.cli.plain import PlainProgress
+from troupe.cli.progress import Progress
+from troupe.cli.session import COMPLETED, INTERRUPTED, TASK_FAILED
+from troupe.cli.view import TaskView, fold
+from troupe.client import TroupeClient
+
+_SECOND_CTRL_C_SECONDS: Final = 2.0
+
+
+def progress_for(*, as_json: bool) -> Progress:
+    """JSON when asked for, a drawing on a terminal, plain lines elsewhere."""
+    if as_json:
+        return JsonProgress()
+    console = Console()
+    return LiveProgress(console) if console.is_terminal and not console.is_dumb_terminal else PlainProgress()
+
+
+async def follow_task(
+    client: TroupeClient, events: AsyncGenerator[TaskEvent], progress: Progress, *, cancels: bool
+) -> int:
+    """Shows the events and the result; returns the exit code.
+
+    Ctrl-C stops showing; with `cancels`, a second one cancels the task.
+    """
+    shown = _Shown(progress)
+    async with interrupts() as signals, aclosing(events):
+        try:
+            ended = await signals.unless(shown.consume(events))
+        finally:
+            progress.close()
+        if not ended:
+            return await _turn_away(client, shown.view, progress, signals if cancels else None)
+    progress.result(shown.view)
+    return COMPLETED if shown.view.state == TaskState.TASK_STATE_COMPLETED else TASK_FAILED
+
+
+class _Shown:
+    """The view as it stands."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.view = TaskView()
+        self._progress = progress
+
+    async def consume(self, events: AsyncGenerator[TaskEvent]) -> bool:
+        async for event in events:
+            self.view = fold(self.view, event)
+            self._progress.show(event, self.view)
+        return True
+
+
+async def _turn_away(client: TroupeClient, view: TaskView, progress: Progress, signals: Interrupts | None) -> int:
+    if not view.task_id:
+        progress.say("interrupted before the orchestrator had accepted the task")
+        return INTERRUPTED
+    progress.say(f"detached: task {view.task_id} goes on; follow it with: troupe watch {view.task_id}")
+    if signals is None:
+        return COMPLETED
+    progress.say(f"Ctrl-C again within {_SECOND_CTRL_C_SECONDS:g} s cancels it")
+    try:
+        async with asyncio.timeout(_SECOND_CTRL_C_SECONDS):
+            await signals.next()
+    except TimeoutError:
+        return COMPLETED
+    await client.cancel(view.task_id, reason="cancelled from the terminal")
+    progress.say(f"task {view.task_id} cancelled")
+    return TASK_FAILED

@@ -1,0 +1,56 @@
+"""Runs a local stack in the foreground."""
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from rich.console import Console
+from rich.text import Text
+
+from troupe.cli import words
+from troupe.cli.interrupts import Interrupts, interrupts
+from troupe.cli.screen import Screen
+from troupe.local.settings import LocalSettings
+from troupe.local.supervisor import Supervisor
+from troupe.local.up import stack_running
+
+
+class StartInterruptedError(Exception):
+    """The person stopped the stack while it was starting."""
+
+
+@asynccontextmanager
+async def stack_on_screen(
+    settings: LocalSettings, console: Console, *, verbose: bool
+) -> AsyncIterator[tuple[Supervisor, Interrupts]]:
+    """Runs the block while the stack runs; Ctrl-C and SIGTERM reach the block through the interrupts.
+
+    A signal during the start stops it, one while the stack stops ends it at once.
+    """
+    screen = Screen(console, verbose=verbose)
+    began = time.monotonic()
+    async with interrupts((signal.SIGINT, signal.SIGTERM, signal.SIGHUP)) as signals:
+        stack = stack_running(settings, screen)
+        console.print(Text(f"starting in {settings.folder}", style="dim"), soft_wrap=True)
+        supervisor = await signals.unless(stack.__aenter__())
+        if supervisor is None:
+            raise StartInterruptedError
+        try:
+            screen.all_ready()
+            took = words.duration(time.monotonic() - began)
+            console.print(Text(f"{len(supervisor.members)} processes ready in {took}", style="green"))
+            yield supervisor, signals
+        finally:
+            screen.stopping()
+            console.print(Text("stopping", style="dim"))
+            impatience = asyncio.create_task(_kill_on_signal(signals, supervisor))
+            await stack.__aexit__(None, None, None)
+            impatience.cancel()
+            console.print(Text("stopped", style="dim"))
+
+
+async def _kill_on_signal(signals: Interrupts, supervisor: Supervisor) -> None:
+    await signals.next()
+    supervisor.kill()

@@ -1,0 +1,91 @@
+"""The documents of a folder."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+from troupe.core.errors import TroupeError, invalid
+
+MEDIA_TYPES: Final = {
+    ".md": "text/markdown",
+    ".markdown": "text/markdown",
+    ".txt": "text/plain",
+    ".text": "text/plain",
+    ".html": "text/html",
+    ".htm": "text/html",
+    ".pdf": "application/pdf",
+}
+FOLDER_KEY: Final = "folder"
+_KINDS: Final = "Markdown, text, HTML or PDF"
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder and the files in it that can be ingested, sorted."""
+
+    root: Path
+    files: Sequence[Path]
+    label: str
+    """What was named, absolute: the folder, or a single file."""
+
+    @classmethod
+    def scan(cls, root: Path, *, only: Sequence[Path] = ()) -> Self:
+        """Finds the files below `root`, or below the parts of it that `only` names; hidden ones are passed over.
+
+        Raises:
+            TroupeError: a path does not exist, or nothing can be ingested.
+        """
+        root = root.expanduser().absolute()
+        label = str(root)
+        if root.is_file():
+            root, only = root.parent, [root]
+        starts = [root / part for part in only] or [root]
+        if outside := [str(start) for start in starts if not start.is_relative_to(root)]:
+            raise invalid("only", f"names {outside[0]!r}, which is not inside {str(root)!r}")
+        files = sorted({file for start in starts for file in _files(start)})
+        if not files:
+            raise invalid("folder", f"{str(root)!r} holds no {_KINDS} file ({', '.join(sorted(MEDIA_TYPES))})")
+        return cls(root, files, label)
+
+    @property
+    def filter(self) -> dict[str, str]:
+        """The mark that its documents carry, by which `TaskSpec.memory_filter` finds them."""
+        return {FOLDER_KEY: self.label}
+
+    def uri(self, file: Path) -> str:
+        """The file's path relative to the folder."""
+        return file.relative_to(self.root).as_posix()
+
+
+def media_type(file: Path) -> str | None:
+    """The media type by the file's suffix; None for kinds that cannot be ingested."""
+    return MEDIA_TYPES.get(file.suffix.lower())
+
+
+def _files(start: Path) -> Iterator[Path]:
+    if start.is_file():
+        if media_type(start) is None:
+            raise invalid("folder", f"{str(start)!r} is no {_KINDS} file")
+        yield start
+        return
+    if not start.is_dir():
+        raise _missing(start)
+    try:
+        next(os.scandir(start), None)
+    except OSError as error:
+        raise invalid("folder", f"{str(start)!r} cannot be read: {error.strerror}") from None
+    for directory, subdirectories, names in os.walk(start):
+        subdirectories[:] = sorted(name for name in subdirectories if _is_wanted(name))
+        for name in names:
+            if _is_wanted(name) and media_type(Path(name)) is not None:
+                yield Path(directory, name)
+
+
+def _is_wanted(name: str) -> bool:
+    return not name.startswith(".") and name != "node_modules"
+
+
+def _missing(path: Path) -> TroupeError:
+    return invalid("folder", f"{str(path)!r} does not exist; name a folder or a {_KINDS} file")
