@@ -1,0 +1,126 @@
+"""Takes one document in: parsed, split, embedded, stored."""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+from weakref import WeakValueDictionary
+
+from agents.memory import ids
+from agents.memory.embedding import Embedder
+from agents.memory.errors import too_large
+from agents.memory.parser import Parser, SplitDocument
+from agents.memory.parsing.media import media_type_of
+from agents.memory.settings import MemorySettings
+from agents.memory.splitting import HEADING_SEPARATOR
+from agents.memory.store import MemoryStore, StoredDocument, StoredPassage
+from troupe.api.memory.v1 import memory_service_pb2 as pb
+
+Report = Callable[[int, int], None]
+"""Called with the passages stored so far and in all."""
+
+_MAX_TITLE: Final = 500
+_MAX_CONTEXT: Final = 120  # code points of title and heading that are embedded with a passage
+
+
+@dataclass(frozen=True, slots=True)
+class Ingested:
+    """What became of a document."""
+
+    status: "pb.IngestStatus.ValueType"
+    document: StoredDocument
+
+
+class Ingestion:
+    """Takes documents in. New passages are stored before old ones go, so that a search always finds the document."""
+
+    def __init__(self, *, store: MemoryStore, embedder: Embedder, parser: Parser, settings: MemorySettings) -> None:
+        self._store = store
+        self._embedder = embedder
+        self._parser = parser
+        self._settings = settings
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def ingest(self, project: str, source: pb.DocumentSource, report: Report) -> Ingested:
+        """Stores a document unless it is stored already.
+
+        Raises:
+            TroupeError: UNREADABLE_DOCUMENT, DOCUMENT_TOO_LARGE, or what the store and the embedder raise.
+        """
+        if len(source.content) > self._settings.max_document_bytes:
+            raise too_large(source.uri, len(source.content), self._settings.max_document_bytes)
+        document_id = ids.document_id(project, source.uri)
+        turn = self._turns.setdefault(document_id, asyncio.Lock())
+        async with turn:
+            return await self._ingest(project, document_id, source, report)
+
+    async def _ingest(self, project: str, document_id: str, source: pb.DocumentSource, report: Report) -> Ingested:
+        media_type = media_type_of(source.uri, source.media_type, source.content)
+        sha256 = hashlib.sha256(source.content).hexdigest()
+        version = ids.version(sha256, source.title, media_type, source.metadata)
+        known = await self._store.find_document(project, source.uri)
+        stored = await self._store.versions(project, document_id)
+        if known and known.version == version and stored == {version: known.passages}:
+            return Ingested(pb.INGEST_STATUS_UNCHANGED, known)
+        split = await self._parser.parse(source.content, uri=source.uri, media_type=media_type)
+        document = StoredDocument(
+            document_id=document_id,
+            project=project,
+            uri=source.uri,
+            title=(source.title or split.title or source.uri)[:_MAX_TITLE],
+            media_type=media_type,
+            content_sha256=sha256,
+            version=version,
+            passages=len(split.passages),
+            text_length=len(split.text),
+            metadata=dict(source.metadata),
+            ingest_time_ms=time.time_ns() // 1_000_000,
+        )
+        await self._store_passages(passages_of(document, split), report)
+        await self._store.put_document(document)
+        await self._store.delete_versions(project, document_id, [other for other in stored if other != version])
+        return Ingested(pb.INGEST_STATUS_REPLACED if known else pb.INGEST_STATUS_CREATED, document)
+
+    async def _store_passages(self, passages: Sequence[StoredPassage], report: Report) -> None:
+        group = self._settings.embed_batch * self._settings.embed_concurrency
+        for start in range(0, len(passages), group):
+            batch = passages[start : start + group]
+            embeddings = await self._embedder.embed([embedded_text(passage) for passage in batch])
+            await self._store.put_passages(batch, embeddings.vectors, embeddings.model)
+            report(start + len(batch), len(passages))
+
+
+def passages_of(document: StoredDocument, split: SplitDocument) -> list[StoredPassage]:
+    """The passages of a document, with the white space between them."""
+    passages: list[StoredPassage] = []
+    position = 0
+    for passage in split.passages:
+        text = split.text[passage.start : passage.end]
+        passages.append(
+            StoredPassage(
+                passage_id=ids.passage_id(document.document_id, passage.start, passage.end, text),
+                document_id=document.document_id,
+                project=document.project,
+                version=document.version,
+                title=document.title,
+                uri=document.uri,
+                heading=passage.heading,
+                start=passage.start,
+                end=passage.end,
+                gap=split.text[position : passage.start],
+                text=text,
+                metadata=document.metadata,
+            )
+        )
+        position = passage.end
+    return passages
+
+
+def embedded_text(passage: StoredPassage) -> str:
+    """What stands for a passage in the embedder: its text below its innermost heading and its title."""
+    title = "" if passage.title == passage.uri else passage.title
+    heading = passage.heading.rpartition(HEADING_SEPARATOR)[2]
+    context = dict.fromkeys(part for part in (title, heading) if part and part not in passage.text)
+    return "\n".join([*(part[:_MAX_CONTEXT] for part in context), passage.text])

@@ -1,0 +1,1 @@
+"""The memory's store on Milvus: milvus-lite's server, standalone or distributed."""

@@ -1,0 +1,84 @@
+"""Rows of the collections from and to values. Pure."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from agents.memory.milvus.filters import mark
+from agents.memory.milvus.schema import MAX_GAP_BYTES, MAX_TEXT_BYTES, UNUSED_VECTOR
+from agents.memory.store import StoredDocument, StoredPassage
+from agents.memory.terms import terms
+
+PASSAGE_FIELDS: Final = [
+    "passage_id",
+    "document_id",
+    "project",
+    "version",
+    "title",
+    "uri",
+    "heading",
+    "start_offset",
+    "end_offset",
+    "gap",
+    "text",
+    "metadata",
+]
+DOCUMENT_FIELDS: Final = [
+    "document_id",
+    "project",
+    "uri",
+    "title",
+    "media_type",
+    "content_sha256",
+    "version",
+    "passages",
+    "text_length",
+    "metadata",
+    "ingest_time_ms",
+]
+
+
+def document_key(project: str, uri: str) -> str:
+    """The primary key of a document's record. A project has no slash, so keys sort by project, then by URI."""
+    return f"{project}/{uri}"
+
+
+def document_row(document: StoredDocument) -> dict[str, Any]:
+    """The record of a document."""
+    row = {name: getattr(document, name) for name in DOCUMENT_FIELDS}
+    key = document_key(document.project, document.uri)
+    return {**row, "metadata": dict(document.metadata), "key": key, "unused": UNUSED_VECTOR}
+
+
+def read_document(row: Mapping[str, Any]) -> StoredDocument:
+    """The document of a record."""
+    return StoredDocument(**{name: row[name] for name in DOCUMENT_FIELDS})
+
+
+def passage_row(passage: StoredPassage, vector: Sequence[float], *, hybrid: bool) -> dict[str, Any]:
+    """The row of a passage."""
+    row: dict[str, Any] = {
+        "passage_id": passage.passage_id,
+        "document_id": passage.document_id,
+        "project": passage.project,
+        "version": passage.version,
+        "title": passage.title,
+        "uri": passage.uri,
+        "heading": passage.heading,
+        "start_offset": passage.start,
+        "end_offset": passage.end,
+        "gap": passage.gap if len(passage.gap.encode()) <= MAX_GAP_BYTES else "",
+        "text": passage.text,
+        "metadata": dict(passage.metadata),
+        "marks": [mark(key, value) for key, value in passage.metadata.items()],
+        "vector": vector,
+    }
+    if hybrid:
+        words = terms(f"{passage.title}\n{passage.heading}\n{passage.text}").encode()
+        row["terms"] = words[:MAX_TEXT_BYTES].decode(errors="ignore")
+    return row
+
+
+def read_passage(row: Mapping[str, Any]) -> StoredPassage:
+    """The passage of a row."""
+    values = {name: row[name] for name in PASSAGE_FIELDS}
+    return StoredPassage(start=values.pop("start_offset"), end=values.pop("end_offset"), **values)

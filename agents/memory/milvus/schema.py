@@ -1,0 +1,125 @@
+"""The two collections: what they hold, and how they come to be.
+
+Any number of processes may prepare them at once; a process that stops half-way is made up for by the next one.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+MAX_TEXT_BYTES: Final = 65_535
+MAX_URI_BYTES: Final = 4 * 1024
+MAX_GAP_BYTES: Final = 1024
+_NOT_INDEXED_DIMENSIONS: Final = 2
+_HYBRID: Final = "bm25"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a collection of passages was made. Without `hybrid`, its Milvus has no BM25: search is dense only."""
+
+    model: str
+    dimensions: int
+    hybrid: bool
+
+
+def read_layout(client: Any, collection: str, timeout: float) -> Layout | None:
+    """The layout of what is there; None when nothing is."""
+    if not client.has_collection(collection, timeout=timeout):
+        return None
+    description = client.describe_collection(collection, timeout=timeout)
+    fields = {field["name"]: field for field in description["fields"]}
+    model: str = description["description"].removeprefix("embedded by ")
+    return Layout(model, int(fields["vector"]["params"]["dim"]), "words" in fields)
+
+
+def create_passages(client: Any, collection: str, layout: Layout, consistency: str, timeout: float) -> None:
+    """Creates the collection of passages, without indexes."""
+    import pymilvus  # noqa: PLC0415 - takes seconds
+    from pymilvus import DataType  # noqa: PLC0415
+
+    schema = client.create_schema(auto_id=False, enable_dynamic_field=False, description=f"embedded by {layout.model}")
+    schema.add_field("passage_id", DataType.VARCHAR, max_length=64, is_primary=True)
+    schema.add_field("project", DataType.VARCHAR, max_length=64, is_partition_key=True)
+    for name, max_length in _PASSAGE_TEXTS.items():
+        schema.add_field(name, DataType.VARCHAR, max_length=max_length)
+    schema.add_field("start_offset", DataType.INT64)
+    schema.add_field("end_offset", DataType.INT64)
+    schema.add_field("metadata", DataType.JSON)
+    schema.add_field("marks", DataType.ARRAY, element_type=DataType.VARCHAR, max_capacity=64, max_length=32)
+    schema.add_field("vector", DataType.FLOAT_VECTOR, dim=layout.dimensions)
+    if layout.hybrid:
+        analyzer = {"enable_analyzer": True, "analyzer_params": {"tokenizer": "standard"}}
+        schema.add_field("terms", DataType.VARCHAR, max_length=MAX_TEXT_BYTES, **analyzer)
+        schema.add_field("words", DataType.SPARSE_FLOAT_VECTOR)
+        schema.add_function(
+            pymilvus.Function(
+                name=_HYBRID,
+                function_type=pymilvus.FunctionType.BM25,
+                input_field_names=["terms"],
+                output_field_names=["words"],
+            )
+        )
+    client.create_collection(collection, schema=schema, consistency_level=consistency, timeout=timeout)
+
+
+def create_documents(client: Any, collection: str, timeout: float) -> None:
+    """Creates the collection of documents' records, without indexes."""
+    from pymilvus import DataType  # noqa: PLC0415 - takes seconds
+
+    schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
+    # The primary key sorts by project, then by URI: pages of documents follow it.
+    schema.add_field("key", DataType.VARCHAR, max_length=MAX_URI_BYTES + 128, is_primary=True)
+    schema.add_field("project", DataType.VARCHAR, max_length=64, is_partition_key=True)
+    for name, max_length in _DOCUMENT_TEXTS.items():
+        schema.add_field(name, DataType.VARCHAR, max_length=max_length)
+    for name in ("passages", "text_length", "ingest_time_ms"):
+        schema.add_field(name, DataType.INT64)
+    schema.add_field("metadata", DataType.JSON)
+    # Before 2.6, Milvus takes no collection without a vector.
+    schema.add_field("unused", DataType.FLOAT_VECTOR, dim=_NOT_INDEXED_DIMENSIONS)
+    client.create_collection(collection, schema=schema, consistency_level="Strong", timeout=timeout)
+
+
+def make_searchable(client: Any, collection: str, timeout: float) -> None:
+    """Builds the indexes that are missing and loads the collection."""
+    fields = {field["name"] for field in client.describe_collection(collection, timeout=timeout)["fields"]}
+    built = {
+        client.describe_index(collection, name, timeout=timeout)["field_name"]
+        for name in client.list_indexes(collection, timeout=timeout)
+    }
+    for field in sorted(fields & _INDEXES.keys() - built):
+        params = client.prepare_index_params()
+        params.add_index(field_name=field, **_INDEXES[field])
+        client.create_index(collection, params, timeout=timeout)
+    client.load_collection(collection, timeout=timeout)
+
+
+_PASSAGE_TEXTS: Final[Mapping[str, int]] = {
+    "document_id": 64,
+    "version": 64,
+    "title": 2_100,
+    "uri": MAX_URI_BYTES,
+    "heading": 2_100,
+    "gap": MAX_GAP_BYTES,
+    "text": MAX_TEXT_BYTES,
+}
+_DOCUMENT_TEXTS: Final[Mapping[str, int]] = {
+    "document_id": 64,
+    "uri": MAX_URI_BYTES,
+    "title": 2_100,
+    "media_type": 64,
+    "content_sha256": 64,
+    "version": 64,
+}
+_INDEXES: Final[Mapping[str, Mapping[str, Any]]] = {
+    "vector": {"index_type": "AUTOINDEX", "metric_type": "COSINE"},
+    # k1 and b as in Robertson and Zaragoza, "The Probabilistic Relevance Framework", 2009.
+    "words": {
+        "index_type": "SPARSE_INVERTED_INDEX",
+        "metric_type": "BM25",
+        "params": {"bm25_k1": 1.2, "bm25_b": 0.75},
+    },
+    "unused": {"index_type": "FLAT", "metric_type": "L2"},
+}
+UNUSED_VECTOR: Final = [0.0] * _NOT_INDEXED_DIMENSIONS

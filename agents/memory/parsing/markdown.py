@@ -1,0 +1,63 @@
+"""Markdown: the text is the file; headings, code and tables are found by their lines (CommonMark and tables)."""
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Final
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+from agents.memory.document import Heading, ParsedDocument, Span
+
+_LINE_END: Final = re.compile(r"\r\n?|\n")
+_FRONT_MATTER: Final = re.compile(r"---[ \t]*\r?\n(?:(?!---[ \t]*\r?$).*\n)*?---[ \t]*(?:\r?\n|\Z)", re.MULTILINE)
+_FRONT_TITLE: Final = re.compile(r"^title:[ \t]*(['\"]?)(.+?)\1[ \t]*\r?$", re.MULTILINE)
+_ATOMS: Final = ("fence", "code_block", "table_open")
+_MAX_TITLE: Final = 300
+
+# Inline marks matter in headings only, and cost the most.
+_BLOCKS: Final = MarkdownIt("commonmark").enable("table").disable("inline")
+_INLINE: Final = MarkdownIt("commonmark")
+
+
+def parse_markdown(text: str) -> ParsedDocument:
+    """Title: the front matter's, else the first heading of level 1."""
+    front = _FRONT_MATTER.match(text)
+    front_end = front.end() if front else 0
+    body = re.sub(r"[^\r\n]", " ", text[:front_end]) + text[front_end:]
+    tokens = _BLOCKS.parse(body)
+    starts = [0, *(match.end() for match in _LINE_END.finditer(text))]
+    starts.append(len(text))
+    headings = list(_headings(tokens, starts))
+    atoms = [*([Span(0, front_end)] if front else []), *_atoms(tokens, starts)]
+    stated = _FRONT_TITLE.search(text[:front_end])
+    title = stated[2] if stated else next((h.title for h in headings if h.level == 1), "")
+    return ParsedDocument(text=text, title=title, headings=headings, atoms=_disjoint(atoms))
+
+
+def _headings(tokens: list[Token], starts: list[int]) -> Iterator[Heading]:
+    for token, inline in pairwise(tokens):
+        if token.type == "heading_open" and token.level == 0 and token.map:
+            first, after = token.map
+            yield Heading(int(token.tag[1:]), _plain(inline.content), starts[first], starts[after])
+
+
+def _plain(source: str) -> str:
+    parts = (child.content or " " for root in _INLINE.parseInline(source[:_MAX_TITLE]) for child in root.children or ())
+    return " ".join("".join(parts).split())
+
+
+def _atoms(tokens: list[Token], starts: list[int]) -> Iterator[Span]:
+    for token in tokens:
+        if token.type in _ATOMS and token.map:
+            first, after = token.map
+            yield Span(starts[first], starts[after])
+
+
+def _disjoint(atoms: list[Span]) -> list[Span]:
+    kept: list[Span] = []
+    for atom in atoms:
+        if not kept or atom.start >= kept[-1].end:
+            kept.append(atom)
+    return kept
