@@ -49,7 +49,7 @@ async def main(drain: Drain) -> None:
         submission = Submission(
             tasks=tasks, partitions=partitions, directory=directory, task_timeout=settings.task_timeout
         )
-        servicer = OrchestratorServicer(tasks=tasks, submission=submission, hub=hub, directory=directory)
+        servicer = OrchestratorServicer(tasks=tasks, submission=submission, hub=hub, directory=directory, drain=drain)
         services = {
             _SERVICE.full_name: partial(register_with_encoded_streams, servicer, _SERVICE),
             MEMORY_SERVICE.full_name: partial(register_memory_door, channel=memory),

@@ -1,5 +1,6 @@
 """`OrchestratorService`."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -15,6 +16,7 @@ from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
 from troupe.api.orchestrator.v1.task_pb2 import Task, TaskMetrics
 from troupe.core.errors import TroupeError
+from troupe.core.server import Drain
 
 _DEFAULT_PAGE_SIZE = 50
 
@@ -24,23 +26,25 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class OrchestratorServicer:
     """The task API over a store. Streams yield encoded responses, see `orchestrator.rpc.registration`."""
 
-    def __init__(self, *, tasks: TaskStore, submission: Submission, hub: Hub, directory: AgentDirectory) -> None:
+    def __init__(
+        self, *, tasks: TaskStore, submission: Submission, hub: Hub, directory: AgentDirectory, drain: Drain
+    ) -> None:
         self._tasks = tasks
         self._submission = submission
         self._hub = hub
         self._directory = directory
+        self._drain = drain
 
     async def RunTask(self, request: pb.RunTaskRequest, context: Context) -> AsyncIterator[bytes]:
         """Submits and watches."""
         task_id = await self._submission.submit(request.task, request.request_id)
-        ended = False
         try:
             async for response in self._hub.watch(task_id, 0):
                 yield response
-            ended = True
-        finally:
-            if not ended and request.on_disconnect == pb.ON_DISCONNECT_CANCEL and context.cancelled():
+        except (asyncio.CancelledError, GeneratorExit):  # the one while waiting, the other while sending
+            if request.on_disconnect == pb.ON_DISCONNECT_CANCEL and not self._drain.started:
                 await self._cancel_abandoned(task_id)
+            raise
 
     async def WatchTask(self, request: pb.WatchTaskRequest, context: Context) -> AsyncIterator[bytes]:
         """Replays and follows."""

@@ -3,15 +3,26 @@
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from troupe.core.health import Check
 
 
 def open_redis(url: str) -> Redis:
-    """A client of `url` that connects when first used and again when cut; failed commands are not repeated."""
+    """A client of `url` that connects when first used and again when cut.
+
+    A command whose connection turns out to be cut is repeated once on a new one, as every connection of the pool is
+    after a restart; all that is sent bears it.
+
+    A Redis that accepts and does not answer counts as gone after four seconds; blocking reads take at most two.
+    """
     return Redis.from_url(
-        url, socket_connect_timeout=2, socket_keepalive=True, health_check_interval=0, retry=Retry(NoBackoff(), 0)
+        url,
+        socket_connect_timeout=2,
+        socket_timeout=4,
+        socket_keepalive=True,
+        retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
     )
 
 

@@ -9,7 +9,7 @@ from redis.exceptions import RedisError
 from orchestrator.store.partitions import Partitions
 from orchestrator.store.transitions import store_unavailable
 
-_BLOCK_MS: Final = 5_000
+_BLOCK_MS: Final = 2_000
 _COUNT: Final = 1_000
 
 

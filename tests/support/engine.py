@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import grpc.aio
 import pytest
+import pytest_asyncio
 
 from tests.support.processes import running, until
 from tests.support.redis import RedisServer
@@ -66,6 +67,11 @@ class Engine:
         return open_channel(address or self.address, retries=False)
 
 
+async def events_of(call: "grpc.aio.UnaryStreamCall[Any, Any]") -> list[TaskEvent]:
+    """The history that a stream sends, checkpoints left out."""
+    return [event async for response in call for event in response.events if event.sequence]
+
+
 async def healthy(address: str) -> None:
     """Returns when the server at an address serves."""
     async with open_channel(address, retries=False) as channel:
@@ -88,7 +94,7 @@ def engine(redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory) 
         yield engine
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def agents(engine: Engine) -> AsyncIterator[ScriptedAgents]:
     """The agents, up and known to the orchestrator."""
     async with scripted_agents(engine.agents_address) as scripted:
@@ -96,7 +102,7 @@ async def agents(engine: Engine) -> AsyncIterator[ScriptedAgents]:
         yield scripted
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def stub(engine: Engine, agents: ScriptedAgents) -> "AsyncIterator[OrchestratorServiceAsyncStub]":
     """Calls the orchestrator."""
     async with engine.open() as channel:
@@ -121,8 +127,7 @@ async def submit(stub: "OrchestratorServiceAsyncStub", task: TaskSpec) -> str:
 async def history(stub: "OrchestratorServiceAsyncStub", task_id: str, after: int = 0) -> list[TaskEvent]:
     """Every event behind a cursor to the terminal one, checkpoints left out."""
     request = pb.WatchTaskRequest(task_id=task_id, after_sequence=after)
-    responses = [response async for response in stub.WatchTask(request, timeout=60)]
-    return [event for response in responses for event in response.events if event.sequence]
+    return await events_of(stub.WatchTask(request, timeout=60))
 
 
 def kinds(events: Sequence[TaskEvent]) -> list[str]:

@@ -22,13 +22,13 @@ NAMES = ("noop", "talker", "flaky", "broken", "hanging", "spender", "delegator",
 
 
 class ScriptedAgents(AgentServiceServicer):
-    """Keeps count of what it was asked. `gate` lets hanging attempts end."""
+    """Keeps count of what it was asked. `gates` let hanging attempts end, by task."""
 
     def __init__(self) -> None:
         self.calls: Counter[str] = Counter()
         self.requests: dict[str, list[pb.ExecuteRequest]] = defaultdict(list)
         self.cancelled: list[str] = []
-        self.gate = asyncio.Event()
+        self.gates: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
 
     async def Describe(self, request: pb.DescribeRequest, context: Context) -> pb.DescribeResponse:
         return pb.DescribeResponse(agents=[pb.AgentDescriptor(name=name, max_concurrency=64) for name in NAMES])
@@ -67,7 +67,7 @@ class ScriptedAgents(AgentServiceServicer):
     async def hanging(self, request: pb.ExecuteRequest) -> AsyncIterator[pb.ExecuteResponse]:
         yield pb.ExecuteResponse(progress=pb.Progress(message="waits"))
         try:
-            await self.gate.wait()
+            await self.gates[request.task_id].wait()
         except asyncio.CancelledError:
             self.cancelled.append(request.task_id)
             raise
@@ -99,4 +99,3 @@ async def scripted_agents(listen: str) -> AsyncIterator[ScriptedAgents]:
     services = {"troupe.api.agent.v1.AgentService": register}
     async with serving(settings, drain=Drain(), services=services, dependencies={}):
         yield agents
-        agents.gate.set()

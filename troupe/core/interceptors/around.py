@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Any
 
 import grpc
@@ -46,8 +46,8 @@ class AroundInterceptor(grpc.aio.ServerInterceptor):
 
     def _stream(self, method: str, handle: Any) -> Any:
         async def stream(request: Message, context: Context) -> AsyncIterator[Any]:
-            async with self.around(method, request, context):
-                async for response in handle(request, context):
+            async with self.around(method, request, context), aclosing(handle(request, context)) as responses:
+                async for response in responses:
                     yield response
 
         return stream

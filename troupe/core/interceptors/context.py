@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 import grpc
+import grpc.aio
 from google.protobuf.message import Message
 
 from troupe.core.ids import new_id
@@ -31,11 +32,16 @@ class ContextInterceptor(AroundInterceptor):
         started = time.monotonic()
         with bound(request_id=request_id, method=method, **_ids(request)):
             context.set_trailing_metadata(((REQUEST_ID_METADATA, request_id),))
+            status = grpc.StatusCode.CANCELLED.name
             try:
                 yield
+                status = grpc.StatusCode.OK.name
+            except grpc.aio.AbortError:
+                status = _status(context)
+                raise
             finally:
                 elapsed_ms = round((time.monotonic() - started) * 1000, 1)
-                get_logger().info("call ended", status=_status(context), elapsed_ms=elapsed_ms)
+                get_logger().info("call ended", status=status, elapsed_ms=elapsed_ms)
 
 
 def _ids(request: Message) -> Mapping[str, str | int]:
@@ -43,10 +49,8 @@ def _ids(request: Message) -> Mapping[str, str | int]:
 
 
 def _status(context: Context) -> str:
-    if context.cancelled():
-        return grpc.StatusCode.CANCELLED.name
     code = context.code()
     for status in grpc.StatusCode:
         if code in (status, status.value[0]):
             return status.name
-    return grpc.StatusCode.OK.name
+    return grpc.StatusCode.UNKNOWN.name

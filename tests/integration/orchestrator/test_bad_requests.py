@@ -1,0 +1,157 @@
+"""Bad input gets a code of its own, a reason, the field, and a message that helps."""
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import grpc.aio
+import pytest
+
+from tests.support.engine import history, kinds, plan, spec, submit
+from troupe.api.common.v1.error_pb2 import ErrorReason
+from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
+from troupe.api.orchestrator.v1.task_pb2 import TaskSpec
+from troupe.core.errors import TroupeError
+
+if TYPE_CHECKING:
+    from troupe.api.orchestrator.v1.orchestrator_service_pb2_grpc import OrchestratorServiceAsyncStub as Stub
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+def _submit(**fields: Any) -> "Callable[[Stub], Awaitable[Any]]":
+    return lambda stub: stub.SubmitTask(pb.SubmitTaskRequest(task=TaskSpec(**{"input": "x", **fields})))
+
+
+_STEP = ("a", "noop", "x", [])
+CASES: "dict[str, tuple[Callable[[Stub], Awaitable[Any]], str, str, str]]" = {
+    "empty input": (_submit(input=""), "INVALID_ARGUMENT", "INVALID_REQUEST", "task.input"),
+    "blank input": (_submit(input=" \n\t"), "INVALID_ARGUMENT", "INVALID_REQUEST", "task.input"),
+    "no task": (lambda s: s.SubmitTask(pb.SubmitTaskRequest()), "INVALID_ARGUMENT", "INVALID_REQUEST", "task"),
+    "no step": (_submit(plan=plan()), "INVALID_ARGUMENT", "INVALID_REQUEST", "task.plan.steps"),
+    "bad step id": (
+        _submit(plan=plan(("A b", "noop", "x", []))),
+        "INVALID_ARGUMENT",
+        "INVALID_REQUEST",
+        "task.plan.steps[0].step_id",
+    ),
+    "cycle": (
+        _submit(plan=plan(("a", "noop", "x", ["b"]), ("b", "noop", "x", ["a"]))),
+        "INVALID_ARGUMENT",
+        "INVALID_PLAN",
+        "depends_on",
+    ),
+    "dangling dependency": (
+        _submit(plan=plan(("a", "noop", "x", ["ghost"]))),
+        "INVALID_ARGUMENT",
+        "INVALID_PLAN",
+        "task.plan.steps[0].depends_on[0]",
+    ),
+    "step id twice": (
+        _submit(plan=plan(_STEP, _STEP)),
+        "INVALID_ARGUMENT",
+        "INVALID_PLAN",
+        "task.plan.steps[1].step_id",
+    ),
+    "unknown agent": (
+        _submit(plan=plan(("a", "ghost", "x", []))),
+        "INVALID_ARGUMENT",
+        "UNKNOWN_AGENT",
+        "task.plan.steps[0].agent",
+    ),
+    "negative budget": (
+        _submit(budget={"max_tokens": -1}),
+        "INVALID_ARGUMENT",
+        "INVALID_REQUEST",
+        "task.budget.max_tokens",
+    ),
+    "webhook": (_submit(webhook_url="http://127.0.0.1/x"), "UNIMPLEMENTED", "NOT_IMPLEMENTED", "task.webhook_url"),
+    "unknown task": (
+        lambda s: s.GetTask(pb.GetTaskRequest(task_id="nobody")),
+        "NOT_FOUND",
+        "TASK_NOT_FOUND",
+        "`nobody`",
+    ),
+    "unknown task, watched": (
+        lambda s: s.WatchTask(pb.WatchTaskRequest(task_id="01m7ypewytdnae6hkykxn09ezm07")).read(),
+        "NOT_FOUND",
+        "TASK_NOT_FOUND",
+        "01m7ypewytdnae6hkykxn09ezm07",
+    ),
+    "unknown task, cancelled": (
+        lambda s: s.CancelTask(pb.CancelTaskRequest(task_id="01m7ypewytdnae6hkykxn09ezm07")),
+        "NOT_FOUND",
+        "TASK_NOT_FOUND",
+        "01m7ypewytdnae6hkykxn09ezm07",
+    ),
+    "bad page token": (
+        lambda s: s.ListTasks(pb.ListTasksRequest(page_token="%%%")),
+        "INVALID_ARGUMENT",
+        "INVALID_PAGE_TOKEN",
+        "page_token",
+    ),
+    "page too large": (
+        lambda s: s.ListTasks(pb.ListTasksRequest(page_size=5000)),
+        "INVALID_ARGUMENT",
+        "INVALID_REQUEST",
+        "page_size",
+    ),
+    "oversized message": (_submit(input="x" * 5_000_000), "RESOURCE_EXHAUSTED", "MESSAGE_TOO_LARGE", "4194304"),
+    "oversized message by far": (_submit(input="x" * 40_000_000), "RESOURCE_EXHAUSTED", "MESSAGE_TOO_LARGE", "larger"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+async def test_bad_input_is_explained(stub: "Stub", case: str) -> None:
+    call, code, reason, named = CASES[case]
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call(stub)
+    error = TroupeError.from_rpc(caught.value)
+    assert error.code.name == code
+    assert error.reason_name == reason
+    assert named in error.message
+    assert "Traceback" not in error.message
+    if reason in {"INVALID_REQUEST", "INVALID_PLAN", "UNKNOWN_AGENT", "INVALID_PAGE_TOKEN"}:
+        assert any(violation.field in error.message for violation in error.violations)
+
+
+async def test_a_cursor_from_the_future_is_out_of_range(stub: "Stub") -> None:
+    task_id = await submit(stub, spec(_STEP))
+    await history(stub, task_id)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await history(stub, task_id, after=999)
+    error = TroupeError.from_rpc(caught.value)
+    assert error.code is grpc.StatusCode.OUT_OF_RANGE
+    assert (error.metadata["oldest_sequence"], error.metadata["newest_sequence"]) == ("1", "5")
+
+
+async def test_a_task_that_has_ended_cannot_be_cancelled(stub: "Stub") -> None:
+    task_id = await submit(stub, spec(_STEP))
+    await history(stub, task_id)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stub.CancelTask(pb.CancelTaskRequest(task_id=task_id))
+    assert TroupeError.from_rpc(caught.value).reason == ErrorReason.ERROR_REASON_INVALID_TASK_STATE
+
+
+@pytest.mark.parametrize("method", ["RetryTask", "ResolveApproval"])
+async def test_methods_without_an_engine_say_so(stub: "Stub", method: str) -> None:
+    task_id = await submit(stub, spec(_STEP))
+    requests = {
+        "RetryTask": pb.RetryTaskRequest(task_id=task_id),
+        "ResolveApproval": pb.ResolveApprovalRequest(task_id=task_id, step_id="a", decision=1),
+    }
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await getattr(stub, method)(requests[method])
+    error = TroupeError.from_rpc(caught.value)
+    assert (error.code.name, error.reason_name) == ("UNIMPLEMENTED", "NOT_IMPLEMENTED")
+
+
+@pytest.mark.parametrize(
+    "text", ["日本語のテキスト 🎭", "نص عربي من اليمين إلى اليسار", "\u202eflipped\u202c \x00 nul", "é" * 1000]
+)
+async def test_any_text_passes_unchanged(stub: "Stub", text: str) -> None:
+    task = spec(("t", "noop", "x", []))
+    task.input = text
+    events = await history(stub, await submit(stub, task))
+    assert events[0].task_submitted.spec.input == text
+    assert kinds(events)[-1] == "task_completed"

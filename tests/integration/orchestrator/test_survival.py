@@ -1,0 +1,195 @@
+"""Killing processes loses nothing. Each test kills what the others share, and puts it back."""
+
+import asyncio
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import grpc
+import grpc.aio
+import pytest
+import pytest_asyncio
+
+from tests.support.engine import Engine, events_of, healthy, history, kinds, spec, submit
+from tests.support.processes import until
+from tests.support.redis import RedisServer
+from tests.support.scripted_agents import ScriptedAgents, scripted_agents
+from troupe.api.common.v1.error_pb2 import ErrorReason
+from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
+from troupe.api.orchestrator.v1.event_pb2 import TaskEvent
+from troupe.api.orchestrator.v1.orchestrator_service_pb2_grpc import OrchestratorServiceStub
+from troupe.core.errors import TroupeError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from troupe.api.orchestrator.v1.orchestrator_service_pb2_grpc import OrchestratorServiceAsyncStub as Stub
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Engine]:
+    """An engine of the test's own, with a Redis of its own."""
+    redis = RedisServer(data_dir=tmp_path)
+    redis.start()
+    with ExitStack() as stack:
+        stack.callback(redis.stop)
+        yield Engine(redis, tmp_path, stack=stack)
+
+
+@pytest_asyncio.fixture
+async def agents(own: Engine) -> "AsyncIterator[ScriptedAgents]":
+    async with scripted_agents(own.agents_address) as scripted:
+        yield scripted
+
+
+async def test_a_step_of_a_killed_worker_is_taken_over(own: Engine, agents: ScriptedAgents) -> None:
+    own.start_orchestrator()
+    first = own.start_worker()
+    await healthy(own.address)
+    async with own.open() as channel:
+        stub: Stub = OrchestratorServiceStub(channel)
+        task_id = await submit(stub, spec(("h", "hanging", "x", []), ("after", "noop", "x", ["h"])))
+        await _attempts(agents, task_id, 1)
+        own.start_worker()
+        first.kill()
+        await _attempts(agents, task_id, 2)
+        agents.gates[task_id].set()
+        events = await history(stub, task_id)
+    assert [e.step_started.attempt for e in events if e.HasField("step_started")] == [1, 2, 1]
+    assert kinds(events).count("step_completed") == 2
+    assert kinds(events)[-1] == "task_completed"
+    assert {request.idempotency_key for request in agents.requests[task_id]} == {f"{task_id}/h", f"{task_id}/after"}
+
+
+async def test_a_paused_worker_that_wakes_up_changes_nothing(own: Engine, agents: ScriptedAgents) -> None:
+    own.start_orchestrator()
+    first = own.start_worker()
+    await healthy(own.address)
+    async with own.open() as channel:
+        stub: Stub = OrchestratorServiceStub(channel)
+        task_id = await submit(stub, spec(("h", "hanging", "x", [])))
+        await _attempts(agents, task_id, 1)
+        first.send_signal(signal.SIGSTOP)
+        own.start_worker()
+        await _attempts(agents, task_id, 2)
+        agents.gates[task_id].set()  # both attempts end now; the first worker does not hear of it yet
+        before = await history(stub, task_id)
+        first.send_signal(signal.SIGCONT)
+        other = await submit(stub, spec(("a", "noop", "x", [])))
+        await history(stub, other)
+        assert await history(stub, task_id) == before
+    assert [e.step_completed.attempt for e in before if e.HasField("step_completed")] == [2]
+
+
+async def test_a_worker_that_is_stopped_hands_its_steps_back(own: Engine, agents: ScriptedAgents) -> None:
+    own.start_orchestrator()
+    first = own.start_worker()
+    await healthy(own.address)
+    async with own.open() as channel:
+        stub: Stub = OrchestratorServiceStub(channel)
+        task_id = await submit(stub, spec(("h", "hanging", "x", [])))
+        await _attempts(agents, task_id, 1)
+        own.start_worker()
+        first.terminate()
+        assert await asyncio.to_thread(first.wait, 10) == 0
+        await _attempts(agents, task_id, 2)
+        agents.gates[task_id].set()
+        assert kinds(await history(stub, task_id))[-1] == "task_completed"
+
+
+async def test_redis_killed_in_mid_run_loses_nothing(own: Engine, agents: ScriptedAgents) -> None:
+    own.start_orchestrator()
+    own.start_worker()
+    await healthy(own.address)
+    async with own.open() as channel:
+        stub: Stub = OrchestratorServiceStub(channel)
+        task_id = await submit(stub, spec(("h", "hanging", "x", []), ("after", "noop", "x", ["h"])))
+        await _attempts(agents, task_id, 1)
+        own.redis.kill()
+        assert (await _error(stub, task_id)).reason == ErrorReason.ERROR_REASON_STORE_UNAVAILABLE
+        agents.gates[task_id].set()  # the attempt ends while nothing can be recorded
+        own.redis.start()
+        await healthy(own.address)
+        events = await history(stub, task_id)
+    assert [event.sequence for event in events] == list(range(1, len(events) + 1))
+    assert kinds(events)[-1] == "task_completed"
+    assert kinds(events).count("step_completed") == 2
+
+
+async def test_everything_killed_at_once_loses_nothing(own: Engine, agents: ScriptedAgents) -> None:
+    processes: list[subprocess.Popen[bytes]] = [own.start_orchestrator(), own.start_worker()]
+    await healthy(own.address)
+    async with own.open() as channel:
+        stub: Stub = OrchestratorServiceStub(channel)
+        tasks = [await submit(stub, spec(("a", "noop", "x", []), ("h", "hanging", "x", ["a"]))) for _ in range(5)]
+        await _attempts(agents, tasks[-1], 2)
+        for process in processes:
+            process.kill()
+        own.redis.kill()
+        for task_id in tasks:
+            agents.gates[task_id].set()
+        own.redis.start()
+        own.start_orchestrator()
+        own.start_worker()
+        await healthy(own.address)
+        for task_id in tasks:
+            events = await history(stub, task_id)
+            assert kinds(events)[-1] == "task_completed"
+            assert kinds(events).count("step_completed") == 2
+
+
+async def test_the_api_starts_without_redis_says_so_and_recovers(own: Engine, agents: ScriptedAgents) -> None:
+    own.redis.kill()
+    own.start_orchestrator()
+    own.start_worker()
+    async with own.open() as channel:
+        stub: Stub = OrchestratorServiceStub(channel)
+        await until(lambda: _refused(stub))
+        own.redis.start()
+        await healthy(own.address)
+        assert kinds(await history(stub, await submit(stub, spec(("a", "noop", "x", [])))))[-1] == "task_completed"
+
+
+async def test_a_watcher_goes_on_at_another_replica_where_its_first_one_died(
+    own: Engine, agents: ScriptedAgents
+) -> None:
+    doomed = own.start_orchestrator()
+    other = f"127.0.0.1:{own.redis.port + 1}"
+    own.start_orchestrator(other)
+    own.start_worker()
+    await healthy(own.address)
+    await healthy(other)
+    async with own.open() as channel, own.open(other) as second_channel:
+        first: Stub = OrchestratorServiceStub(channel)
+        second: Stub = OrchestratorServiceStub(second_channel)
+        task_id = await submit(first, spec(("t", "talker", "a b c", []), ("h", "hanging", "x", ["t"])))
+        seen: list[TaskEvent] = []
+        with pytest.raises(grpc.aio.AioRpcError):
+            async for response in first.WatchTask(pb.WatchTaskRequest(task_id=task_id)):
+                seen += [event for event in response.events if event.sequence]
+                if seen[-1].HasField("step_progress") and seen[-1].step_progress.step_id == "h":
+                    doomed.kill()
+        agents.gates[task_id].set()
+        rest = await events_of(second.WatchTask(pb.WatchTaskRequest(task_id=task_id, after_sequence=seen[-1].sequence)))
+        assert seen + rest == await history(second, task_id)
+
+
+async def _attempts(agents: ScriptedAgents, task_id: str, count: int) -> None:
+    async def reached() -> bool:
+        await asyncio.sleep(0)
+        return len(agents.requests[task_id]) >= count
+
+    await until(reached, timeout_seconds=20)
+
+
+async def _refused(stub: "Stub") -> bool:
+    return (await _error(stub, "00")).reason == ErrorReason.ERROR_REASON_STORE_UNAVAILABLE
+
+
+async def _error(stub: "Stub", task_id: str) -> TroupeError:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stub.GetTask(pb.GetTaskRequest(task_id=task_id.ljust(8, "0")))
+    return TroupeError.from_rpc(caught.value)

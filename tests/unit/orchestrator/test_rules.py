@@ -1,0 +1,70 @@
+"""The planner by rules."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.domain.plan import Node, execution_order
+from orchestrator.planner.rules import MAX_BRANCHES, plan_by_rules
+from troupe.api.orchestrator.v1.task_pb2 import Planner
+
+AGENTS = {"retriever", "analyzer", "writer"}
+
+
+def test_one_question_is_looked_up_analyzed_and_written() -> None:
+    plan = plan_by_rules("What is a lease?")
+    assert [(s.step_id, list(s.depends_on)) for s in plan.steps] == [
+        ("retrieve", []),
+        ("analyze", ["retrieve"]),
+        ("write", ["analyze"]),
+    ]
+    assert plan.planner == Planner.PLANNER_RULES
+    assert plan.rationale
+
+
+def test_several_questions_become_parallel_branches() -> None:
+    plan = plan_by_rules("What is a lease? Who renews it? When does it expire?")
+    assert [s.instruction for s in plan.steps if s.agent == "retriever"] == [
+        "What is a lease?",
+        "Who renews it?",
+        "When does it expire?",
+    ]
+    assert list(plan.steps[-1].depends_on) == ["analyze-1", "analyze-2", "analyze-3"]
+
+
+def test_a_list_of_items_becomes_branches() -> None:
+    plan = plan_by_rules("Tell me about:\n- leases\n- fencing\n")
+    assert [s.instruction for s in plan.steps if s.agent == "retriever"] == ["leases", "fencing"]
+
+
+@pytest.mark.parametrize(
+    ("text", "first", "second"),
+    [
+        ("Compare Redis with Milvus and write a summary", "Redis", "Milvus"),
+        ("What is the difference between the worker and the gateway?", "the worker", "the gateway"),
+        ("redis versus milvus", "redis", "milvus"),
+        ("How does a lease differ from a lock?", "a lease", "a lock"),
+        ("Compare gRPC to REST in terms of latency.", "gRPC", "REST"),
+    ],
+)
+def test_a_comparison_looks_at_each_side(text: str, first: str, second: str) -> None:
+    instructions = [s.instruction for s in plan_by_rules(text).steps if s.agent == "retriever"]
+    assert len(instructions) == 3
+    assert first in instructions[0]
+    assert second in instructions[1]
+    assert first in instructions[2]
+    assert second in instructions[2]
+
+
+def test_an_aspect_goes_to_every_branch() -> None:
+    plan = plan_by_rules("Compare gRPC to REST in terms of latency.")
+    assert all("latency" in s.instruction for s in plan.steps)
+
+
+@given(st.text(min_size=1).filter(lambda text: text.strip()))
+def test_any_request_gets_a_plan_that_runs(text: str) -> None:
+    plan = plan_by_rules(text)
+    nodes = [Node(s.step_id, s.agent, tuple(s.depends_on)) for s in plan.steps]
+    execution_order(nodes, agents=AGENTS)
+    assert all(s.instruction.strip() for s in plan.steps)
+    assert len(plan.steps) <= 2 * MAX_BRANCHES + 1
