@@ -10,6 +10,7 @@ import pytest
 from tests.support.engine import history, kinds, plan, spec, submit
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
+from troupe.api.orchestrator.v1.event_pb2 import APPROVAL_DECISION_APPROVE
 from troupe.api.orchestrator.v1.task_pb2 import TaskSpec
 from troupe.core.errors import TroupeError
 
@@ -23,7 +24,7 @@ def _submit(**fields: Any) -> "Callable[[Stub], Awaitable[Any]]":
     return lambda stub: stub.SubmitTask(pb.SubmitTaskRequest(task=TaskSpec(**{"input": "x", **fields})))
 
 
-_STEP = ("a", "noop", "x", [])
+_STEP: tuple[str, str, str, list[str]] = ("a", "noop", "x", [])
 CASES: "dict[str, tuple[Callable[[Stub], Awaitable[Any]], str, str, str]]" = {
     "empty input": (_submit(input=""), "INVALID_ARGUMENT", "INVALID_REQUEST", "task.input"),
     "blank input": (_submit(input=" \n\t"), "INVALID_ARGUMENT", "INVALID_REQUEST", "task.input"),
@@ -138,7 +139,7 @@ async def test_methods_without_an_engine_say_so(stub: "Stub", method: str) -> No
     task_id = await submit(stub, spec(_STEP))
     requests = {
         "RetryTask": pb.RetryTaskRequest(task_id=task_id),
-        "ResolveApproval": pb.ResolveApprovalRequest(task_id=task_id, step_id="a", decision=1),
+        "ResolveApproval": pb.ResolveApprovalRequest(task_id=task_id, step_id="a", decision=APPROVAL_DECISION_APPROVE),
     }
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await getattr(stub, method)(requests[method])

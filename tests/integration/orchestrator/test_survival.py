@@ -168,13 +168,18 @@ async def test_a_watcher_goes_on_at_another_replica_where_its_first_one_died(
         task_id = await submit(first, spec(("t", "talker", "a b c", []), ("h", "hanging", "x", ["t"])))
         seen: list[TaskEvent] = []
         with pytest.raises(grpc.aio.AioRpcError):
-            async for response in first.WatchTask(pb.WatchTaskRequest(task_id=task_id)):
-                seen += [event for event in response.events if event.sequence]
-                if seen[-1].HasField("step_progress") and seen[-1].step_progress.step_id == "h":
-                    doomed.kill()
+            await _watch_and_kill(first, task_id, doomed, seen)
         agents.gates[task_id].set()
         rest = await events_of(second.WatchTask(pb.WatchTaskRequest(task_id=task_id, after_sequence=seen[-1].sequence)))
         assert seen + rest == await history(second, task_id)
+
+
+async def _watch_and_kill(stub: "Stub", task_id: str, server: subprocess.Popen[bytes], seen: list[TaskEvent]) -> None:
+    """Watches, and kills the server once the step `h` waits."""
+    async for response in stub.WatchTask(pb.WatchTaskRequest(task_id=task_id)):
+        seen += [event for event in response.events if event.sequence]
+        if seen[-1].HasField("step_progress") and seen[-1].step_progress.step_id == "h":
+            server.kill()
 
 
 async def _attempts(agents: ScriptedAgents, task_id: str, count: int) -> None:
