@@ -9,7 +9,7 @@ from rich.console import Console
 
 from troupe.api.orchestrator.v1.event_pb2 import TaskEvent
 from troupe.api.orchestrator.v1.task_pb2 import TaskState
-from troupe.cli.interrupts import Interrupts, interrupts
+from troupe.cli.interrupts import Interrupts
 from troupe.cli.json_lines import JsonProgress
 from troupe.cli.live import LiveProgress
 from troupe.cli.plain import PlainProgress
@@ -30,14 +30,19 @@ def progress_for(*, as_json: bool) -> Progress:
 
 
 async def follow_task(
-    client: TroupeClient, events: AsyncGenerator[TaskEvent], progress: Progress, *, cancels: bool
+    client: TroupeClient,
+    events: AsyncGenerator[TaskEvent],
+    progress: Progress,
+    *,
+    signals: Interrupts,
+    cancels: bool = False,
 ) -> int:
     """Shows the events and the result; returns the exit code.
 
-    Ctrl-C stops showing; with `cancels`, a second one cancels the task.
+    A signal stops showing; with `cancels`, a second one cancels the task.
     """
     shown = _Shown(progress)
-    async with interrupts() as signals, aclosing(events):
+    async with aclosing(events):
         try:
             ended = await signals.unless(shown.consume(events))
         finally:

@@ -128,15 +128,13 @@ def _detail(step: StepView) -> Text:
         return Text(step.message, style="red")
     if step.state == StepState.STEP_STATE_PENDING:
         return Text("")
-    notes = []
+    notes = [step.message] if step.message else []
+    if step.fraction is not None:
+        notes.append(f"{step.fraction:.0%}")
     if step.attempt > 1 or step.failures:
         notes.append(f"attempt {step.attempt}")
     if step.tool_calls:
         notes.append(words.plural(step.tool_calls, "tool call"))
-    if step.fraction is not None:
-        notes.append(f"{step.fraction:.0%}")
-    if step.message:
-        notes.append(step.message)
     return Text(" · ".join(notes), style="yellow" if step.state == StepState.STEP_STATE_RETRYING else "")
 
 

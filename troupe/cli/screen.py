@@ -51,9 +51,9 @@ class Screen:
         self._say(program.name, Text.assemble(("✓ ", "green"), where, (how, "dim")))
 
     def died(self, program: Program, why: str, restart_seconds: float, log_tail: Sequence[str]) -> None:
-        """A line, and the end of its log unless the screen has it already."""
+        """A line, and the end of its log unless the screen has it already or will get it with the error."""
         self._say(program.name, Text(f"✗ {why}; starts again in {words.duration(restart_seconds)}", style="red"))
-        if not self._verbose and why != "was killed by SIGKILL":
+        if self._started and not self._verbose and why != "was killed by SIGKILL":
             for line in log_tail:
                 self._say(program.name, Text(line, style="dim"))
 

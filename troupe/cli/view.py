@@ -181,7 +181,13 @@ def _approval_given(step: StepView, event: Any, _at: float) -> StepView:
 def _step_completed(step: StepView, event: Any, _at: float) -> StepView:
     seconds = event.execution_time.ToNanoseconds() / 1e9
     return replace(
-        step, state=StepState.STEP_STATE_COMPLETED, attempt=event.attempt, seconds=seconds, fraction=None, error=None
+        step,
+        state=StepState.STEP_STATE_COMPLETED,
+        attempt=event.attempt,
+        seconds=seconds,
+        message="",
+        fraction=None,
+        error=None,
     )
 
 

@@ -104,13 +104,13 @@ def _read(folder: Folder, file: Path, uri: str, limit: int) -> memory.DocumentSo
     if limit and (size := _size(file)) > limit:
         raise TroupeError(
             ErrorReason.ERROR_REASON_DOCUMENT_TOO_LARGE,
-            f"{uri!r} has {size} bytes, more than the {limit} that the memory takes; split the file",
+            f"it has {size:,} bytes, more than the {limit:,} that the memory takes; split it",
         )
     try:
         content = file.read_bytes()
     except OSError as error:
         raise TroupeError(
-            ErrorReason.ERROR_REASON_UNREADABLE_DOCUMENT, f"{uri!r} cannot be read: {error.strerror}"
+            ErrorReason.ERROR_REASON_UNREADABLE_DOCUMENT, f"it cannot be read: {error.strerror}"
         ) from None
     return memory.DocumentSource(uri=uri, content=content, media_type=media_type(file) or "", metadata=folder.filter)
 

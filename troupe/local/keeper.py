@@ -9,7 +9,7 @@ from typing import Final
 
 from troupe.local.errors import StackError
 from troupe.local.launch import Launch
-from troupe.local.log_file import last_lines
+from troupe.local.log_file import last_lines, size
 from troupe.local.process import Process
 from troupe.local.program import Program
 from troupe.local.reaper import remove
@@ -62,6 +62,7 @@ class Keeper:
         self._reporter = reporter
         self._on_start = on_start
         self._process: Process | None = None
+        self._log_start = 0
         self._stopping = asyncio.Event()
 
     @property
@@ -102,6 +103,7 @@ class Keeper:
             self._process.kill()
 
     async def _prepare(self, launch: Launch) -> None:
+        self._log_start = size(self.log)
         self._process = await Process.start(launch, env=self._env, reaper=self._reaper)
         ended = await self._process.wait(self.log, self._on_line)
         self._process = None
@@ -120,12 +122,13 @@ class Keeper:
             if not self.ready.done() and crashes == _EARLY_CRASHES:
                 raise StackError(self._with_tail(f"{ended} {crashes} times in a row before it was ready"))
             delay = backoff.after(time.monotonic() - started)
-            self._reporter.died(self.program, ended, delay, last_lines(self.log))
+            self._reporter.died(self.program, ended, delay, self._tail())
             await self._sleep(delay)
 
     async def _run_once(self, make: Callable[[], Launch]) -> str:
         self._reporter.starting(self.program)
         launch = await asyncio.to_thread(make)
+        self._log_start = size(self.log)
         self._process = await Process.start(launch, env=self._env, reaper=self._reaper)
         if self.program.leftovers:
             self._reaper.remove_at_end(self.program.leftovers)
@@ -164,8 +167,11 @@ class Keeper:
         """Why it is not ready, with the end of its log."""
         return self._with_tail(f"{self.program.name} at {self.program.address} is not ready: {self.problem}")
 
+    def _tail(self) -> list[str]:
+        return last_lines(self.log, since=self._log_start)
+
     def _with_tail(self, problem: str) -> str:
-        tail = "".join(f"\n    {line}" for line in last_lines(self.log))
+        tail = "".join(f"\n    {line}" for line in self._tail())
         return f"{problem}; the end of {str(self.log)!r}:{tail or ' (empty)'}"
 
     def _on_line(self, text: str) -> None:

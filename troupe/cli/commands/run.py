@@ -11,6 +11,7 @@ from rich.console import Console
 from troupe.api.orchestrator.v1.task_pb2 import TaskSpec
 from troupe.cli.following import follow_task, progress_for
 from troupe.cli.ingesting import ingest_folder
+from troupe.cli.interrupts import interrupts
 from troupe.cli.json_lines import print_json
 from troupe.cli.options import InputArgument, JsonOption, ModelOption, TargetOption, parse_duration
 from troupe.cli.session import COMPLETED, USAGE, with_client
@@ -47,7 +48,9 @@ def command(
                 return USAGE
         if detach:
             return await _submit(client, spec, as_json=as_json)
-        return await follow_task(client, client.run(spec), progress_for(as_json=as_json), cancels=True)
+        async with interrupts() as signals:
+            progress = progress_for(as_json=as_json)
+            return await follow_task(client, client.run(spec), progress, signals=signals, cancels=True)
 
     with_client(target, work)
 

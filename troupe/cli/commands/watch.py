@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from troupe.cli.following import follow_task, progress_for
+from troupe.cli.interrupts import interrupts
 from troupe.cli.options import JsonOption, TargetOption, TaskIdArgument
 from troupe.cli.session import with_client
 from troupe.client import TroupeClient
@@ -20,6 +21,7 @@ def command(
 
     async def work(client: TroupeClient) -> int:
         events = client.watch(task_id, after_sequence=after)
-        return await follow_task(client, events, progress_for(as_json=as_json), cancels=False)
+        async with interrupts() as signals:
+            return await follow_task(client, events, progress_for(as_json=as_json), signals=signals)
 
     with_client(target, work)

