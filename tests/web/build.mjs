@@ -1,0 +1,32 @@
+// Generates message code from the contracts and bundles the clients: dist/client.mjs, dist/browser.js.
+import { execFileSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+
+const here = path.dirname(fileURLToPath(import.meta.url));
+const root = path.resolve(here, "../..");
+const venvBuf = path.join(root, ".venv/bin/buf");
+
+const template = {
+  version: "v2",
+  plugins: [
+    { local: path.join(here, "node_modules/.bin/protoc-gen-es"), out: path.join(here, "generated"), opt: "target=ts" },
+  ],
+};
+const buf = existsSync(venvBuf) ? venvBuf : "buf";
+execFileSync(buf, ["generate", "--template", JSON.stringify(template)], { cwd: root, stdio: "inherit" });
+
+const common = { bundle: true, absWorkingDir: here, logLevel: "warning" };
+await build({
+  ...common,
+  entryPoints: ["src/node.ts"],
+  outfile: "dist/client.mjs",
+  external: ["playwright-core"],
+  platform: "node",
+  format: "esm",
+  // Packages written for CommonJS call `require`.
+  banner: { js: 'import { createRequire } from "node:module"; const require = createRequire(import.meta.url);' },
+});
+await build({ ...common, entryPoints: ["src/browser.ts"], outfile: "dist/browser.js", format: "iife" });

@@ -1,0 +1,51 @@
+// The command line of both programs.
+import { parseArgs } from "node:util";
+import type { Job } from "./job.js";
+
+export const USAGE = `usage: client.mjs --url http://127.0.0.1:8080 [--client connect|grpc-web|grpc-web-text] [--browser PATH]
+  --input TEXT [--label k=v]...   runs a task and prints each event
+  --watch TASK_ID [--after N]     prints the events of a task after the Nth
+  --get TASK_ID                   prints a task
+  [--timeout-ms N] [--cancel-after N] [--metadata k=v]...
+Prints JSON lines; the last says how the call ended. --browser runs the client in Chromium instead of Node.`;
+
+export function parseJob(argv: string[]): { job: Job; browser?: string } {
+  const { values } = parseArgs({
+    args: argv,
+    options: {
+      url: { type: "string" },
+      client: { type: "string", default: "connect" },
+      browser: { type: "string" },
+      input: { type: "string" },
+      label: { type: "string", multiple: true, default: [] },
+      watch: { type: "string" },
+      after: { type: "string" },
+      get: { type: "string" },
+      "timeout-ms": { type: "string" },
+      "cancel-after": { type: "string" },
+      metadata: { type: "string", multiple: true, default: [] },
+    },
+  });
+  if (values.url === undefined) throw new Error(USAGE);
+  const job: Job = {
+    url: values.url.replace(/\/$/, ""),
+    client: values.client as Job["client"],
+    input: values.input,
+    labels: pairs(values.label),
+    watch: values.watch,
+    after: number(values.after),
+    get: values.get,
+    timeoutMs: number(values["timeout-ms"]),
+    cancelAfter: number(values["cancel-after"]),
+    metadata: pairs(values.metadata),
+  };
+  return { job, browser: values.browser };
+}
+
+function number(text: string | undefined): number | undefined {
+  return text === undefined ? undefined : Number(text);
+}
+
+function pairs(texts: string[]): Record<string, string> {
+  return Object.fromEntries(texts.map((text) => [text.slice(0, text.indexOf("=")), text.slice(text.indexOf("=") + 1)]));
+}

@@ -1,0 +1,29 @@
+// What a client is asked to do, and what it says: one JSON object for each event, and one for the end.
+
+export interface Job {
+  url: string;
+  client: "connect" | "grpc-web" | "grpc-web-text";
+  /** Runs a task. */
+  input?: string;
+  labels?: Record<string, string>;
+  /** Watches a task, after an event. */
+  watch?: string;
+  after?: number;
+  /** Gets a task. */
+  get?: string;
+  timeoutMs?: number;
+  /** Cancels the stream after as many events. */
+  cancelAfter?: number;
+  metadata?: Record<string, string>;
+}
+
+export interface Outcome {
+  end: "ok" | "cancelled" | "error";
+  code?: number;
+  message?: string;
+  reasons?: string[];
+  headers?: Record<string, string>;
+  trailers?: Record<string, string>;
+}
+
+export type Emit = (line: unknown) => void;

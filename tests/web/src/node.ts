@@ -1,0 +1,34 @@
+// A client on the command line.
+import { writeSync } from "node:fs";
+import xhr2 from "xhr2";
+import { parseJob, USAGE } from "./arguments.js";
+import type { Job, Outcome } from "./job.js";
+import { perform } from "./perform.js";
+
+const print = (line: unknown): void => void writeSync(1, `${JSON.stringify(line)}\n`);
+
+async function main(): Promise<Outcome> {
+  const { job, browser } = parseJob(process.argv.slice(2));
+  return browser === undefined ? await performInNode(job) : await performInBrowser(job, browser);
+}
+
+async function performInNode(job: Job): Promise<Outcome> {
+  Object.assign(globalThis, { XMLHttpRequest: xhr2 }); // grpc-web knows no other way to the network
+  return await perform(job, print);
+}
+
+async function performInBrowser(job: Job, executable: string): Promise<Outcome> {
+  const { performInChromium } = await import("./chromium.js");
+  return await performInChromium(job, executable, print);
+}
+
+main().then(
+  (outcome) => {
+    print(outcome);
+    process.exit(outcome.end === "error" ? 1 : 0);
+  },
+  (error: unknown) => {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n${USAGE}\n`);
+    process.exit(2);
+  },
+);
