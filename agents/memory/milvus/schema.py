@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from agents.memory.milvus.filters import equals
+
 MAX_TEXT_BYTES: Final = 65_535
 MAX_URI_BYTES: Final = 4 * 1024
 MAX_GAP_BYTES: Final = 1024
 _NOT_INDEXED_DIMENSIONS: Final = 2
 _HYBRID: Final = "bm25"
+_MODEL_KEY: Final = "/model"  # no project is empty, so no document has this key
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +26,26 @@ class Layout:
     hybrid: bool
 
 
-def read_layout(client: Any, collection: str, timeout: float) -> Layout | None:
-    """The layout of what is there; None when nothing is."""
-    if not client.has_collection(collection, timeout=timeout):
-        return None
+def read_layout(client: Any, collection: str, model: str, timeout: float) -> Layout:
+    """The layout of a collection of passages."""
     description = client.describe_collection(collection, timeout=timeout)
     fields = {field["name"]: field for field in description["fields"]}
-    model: str = description["description"].removeprefix("embedded by ")
-    return Layout(model, int(fields["vector"]["params"]["dim"]), "words" in fields)
+    return Layout(model, int(fields["vector"]["params"]["dim"]), hybrid="words" in fields)
+
+
+def read_model(client: Any, documents: str, timeout: float) -> str | None:
+    """The model that the passages are embedded by, from a record of its own: milvus-lite keeps no descriptions."""
+    clause = equals("key", _MODEL_KEY)
+    rows = client.query(documents, filter=clause, output_fields=["title"], limit=1, timeout=timeout)
+    return rows[0]["title"] if rows else None
+
+
+def write_model(client: Any, documents: str, model: str, timeout: float) -> None:
+    """Notes the model that the passages are embedded by."""
+    texts = {**dict.fromkeys(_DOCUMENT_TEXTS, ""), "title": model}
+    numbers = {"passages": 0, "text_length": 0, "ingest_time_ms": 0}
+    row = {**texts, **numbers, "key": _MODEL_KEY, "project": "", "metadata": {}, "unused": UNUSED_VECTOR}
+    client.upsert(documents, [row], timeout=timeout)
 
 
 def create_passages(client: Any, collection: str, layout: Layout, consistency: str, timeout: float) -> None:
@@ -38,7 +53,7 @@ def create_passages(client: Any, collection: str, layout: Layout, consistency: s
     import pymilvus  # noqa: PLC0415 - takes seconds
     from pymilvus import DataType  # noqa: PLC0415
 
-    schema = client.create_schema(auto_id=False, enable_dynamic_field=False, description=f"embedded by {layout.model}")
+    schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
     schema.add_field("passage_id", DataType.VARCHAR, max_length=64, is_primary=True)
     schema.add_field("project", DataType.VARCHAR, max_length=64, is_partition_key=True)
     for name, max_length in _PASSAGE_TEXTS.items():

@@ -267,18 +267,24 @@ class MilvusStore:
         raise self._connection.unavailable(f"cannot prepare its collections: {problem}")
 
     def _prepare_once(self, client: Any, wanted: Layout | None) -> Layout | None:
-        layout = schema.read_layout(client, self._passages, self._timeout)
-        if layout is None and wanted is None:
+        timeout = self._timeout
+        there = {name: client.has_collection(name, timeout=timeout) for name in (self._documents, self._passages)}
+        if wanted is None and not all(there.values()):
             return None
-        if layout is None:
-            assert wanted is not None
-            schema.create_passages(client, self._passages, wanted, self._settings.consistency, self._timeout)
-            layout = wanted
-        if not client.has_collection(self._documents, timeout=self._timeout):
-            schema.create_documents(client, self._documents, self._timeout)
-        for collection in (self._passages, self._documents):
-            schema.make_searchable(client, collection, self._timeout)
-        return layout
+        if not there[self._documents]:
+            schema.create_documents(client, self._documents, timeout)
+        schema.make_searchable(client, self._documents, timeout)
+        if not there[self._passages] and wanted is not None:
+            schema.create_passages(client, self._passages, wanted, self._settings.consistency, timeout)
+        schema.make_searchable(client, self._passages, timeout)
+        model = schema.read_model(client, self._documents, timeout)
+        if model is None and wanted is None:
+            return None
+        if model is None and wanted is not None:
+            schema.write_model(client, self._documents, wanted.model, timeout)
+            model = wanted.model
+        assert model is not None
+        return schema.read_layout(client, self._passages, model, timeout)
 
     def _check_model(self, layout: Layout, model: str, dimensions: int) -> None:
         if (layout.model, layout.dimensions) != (model, dimensions):

@@ -1,0 +1,29 @@
+"""Memory with the real embedder, behind the real inference service."""
+
+from agents.memory.embedding import InferenceEmbedder
+from agents.memory.settings import MemorySettings
+from tests.support.milvus import MilvusServer, memory
+from troupe.api.memory.v1 import memory_service_pb2 as pb
+from troupe.core.channels import open_channel
+
+TEXTS = {
+    "sea.txt": "Sailors navigate by the stars when the coast is out of sight.",
+    "kitchen.txt": "Knead the dough for ten minutes, then let it rest beneath a towel.",
+    "garden.txt": "Prune the roses in late winter, before new shoots appear.",
+}
+
+
+async def test_passages_are_found_by_their_meaning(milvus_server: MilvusServer, inference_address: str) -> None:
+    settings = MemorySettings(collection="meaning")
+    async with (
+        open_channel(inference_address) as channel,
+        memory(milvus_server.uri, InferenceEmbedder(channel=channel), settings) as client,
+    ):
+        documents = [pb.DocumentSource(uri=uri, content=text.encode()) for uri, text in TEXTS.items()]
+        _ = [reply async for reply in client.Ingest(pb.IngestRequest(documents=documents))]
+        for query, uri in {"how do I bake bread": "kitchen.txt", "finding the way on the ocean": "sea.txt"}.items():
+            found = await client.Search(pb.SearchRequest(query=query))
+            assert found.passages[0].document_uri == uri
+        stats = await client.GetStats(pb.GetStatsRequest())
+        assert stats.dimensions == 384
+        assert stats.embedding_model
