@@ -1,5 +1,8 @@
 """`python -m inference`: the inference service."""
 
+import asyncio
+from functools import partial
+
 from inference.backends.backend import Backend
 from inference.backends.gemini.backend import GeminiBackend
 from inference.backends.triton.backend import TritonBackend
@@ -18,20 +21,21 @@ SERVICE = "troupe.api.inference.v1.InferenceService"
 async def main(drain: Drain) -> None:
     """Serves until the process is asked to stop."""
     settings = InferenceSettings.load()
-    backends: dict[BackendKind.ValueType, Backend] = {}
-    dependencies: dict[str, Check] = {}
-    if settings.triton_models:
-        triton = TritonBackend(client=TritonClient(settings.triton_url), models=settings.triton_models)
-        backends[BackendKind.BACKEND_TRITON] = triton
-        dependencies["triton"] = triton.check
+    triton = TritonBackend(client=TritonClient(settings.triton_url), models=settings.triton_models)
+    backends: dict[BackendKind.ValueType, Backend] = {BackendKind.BACKEND_TRITON: triton}
     if settings.gemini_api_key is not None:
-        backends[BackendKind.BACKEND_GEMINI] = GeminiBackend(
-            api_key=settings.gemini_api_key, base_url=settings.gemini_base_url
-        )
+        gemini = GeminiBackend(api_key=settings.gemini_api_key, base_url=settings.gemini_base_url)
+        backends[BackendKind.BACKEND_GEMINI] = gemini
     service = InferenceService(catalog=Catalog(settings, backends=backends), limits=settings.limits)
-    services = {SERVICE: lambda server: add_InferenceServiceServicer_to_server(service, server)}
-    async with serving(settings.server, drain=drain, services=services, dependencies=dependencies):
+    services = {SERVICE: partial(add_InferenceServiceServicer_to_server, service)}
+    dependencies: dict[str, Check] = {"triton": triton.check} if settings.triton_models else {}
+    async with (
+        serving(settings.server, drain=drain, services=services, dependencies=dependencies),
+        asyncio.TaskGroup() as group,
+    ):
+        recovering = group.create_task(triton.recover(), name="recovery")
         await drain.wait()
+        recovering.cancel()
     for backend in backends.values():
         await backend.close()
 

@@ -1,5 +1,6 @@
 """A real tritonserver with the project's models, one for the whole run."""
 
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,12 @@ def model_repository() -> Path:
     repository = settings.cache.expanduser() / "test-repository"
     prepare(repository, weights=weights_folder(settings), cache=settings.cache)
     return repository
+
+
+@pytest.fixture
+def endless_repository(tmp_path: Path) -> Path:
+    """A repository with a generator that ends only when it is cancelled."""
+    return shutil.copytree(Path(__file__).parent / "models", tmp_path / "models")
 
 
 class TritonServer:

@@ -10,6 +10,7 @@ from google.protobuf.json_format import MessageToDict
 from inference.backends.backend import Embedded, Finished, Generated, TextDelta
 from inference.backends.triton.client import TritonClient
 from inference.backends.triton.prompts import render
+from inference.backends.triton.recovery import Recovery
 from inference.backends.triton.tensors import (
     embed_request,
     generate_request,
@@ -38,6 +39,7 @@ class TritonBackend:
     def __init__(self, *, client: TritonClient, models: Mapping[str, TritonModel]) -> None:
         self._client = client
         self._models = models
+        self._recovery = Recovery(client)
 
     async def generate(
         self, model: str, request: GenerateRequest, *, timeout_seconds: float | None
@@ -48,10 +50,12 @@ class TritonBackend:
         parameters.update(_constraints(model, settings, request))
         triton_request = generate_request(model, render(request.messages), parameters)
         tally = _Tally()
-        async with aclosing(self._client.stream(triton_request, timeout_seconds=timeout_seconds)) as responses:
-            async for response in responses:
-                if text := tally.add(outputs(response)):
-                    yield TextDelta(text)
+        stream = self._client.stream(triton_request, timeout_seconds=timeout_seconds)
+        with self._recovery.watching(model):
+            async with aclosing(stream) as responses:
+                async for response in responses:
+                    if text := tally.add(outputs(response)):
+                        yield TextDelta(text)
         yield tally.finished()
 
     async def embed(self, model: str, texts: Sequence[str], *, timeout_seconds: float | None) -> Embedded:
@@ -60,8 +64,9 @@ class TritonBackend:
 
         async def batch(part: Sequence[str]) -> dict[str, bytes]:
             async with slots:
-                request = embed_request(model, part, timeout_seconds=timeout_seconds)
-                return outputs(await self._client.infer(request, timeout_seconds=timeout_seconds))
+                with self._recovery.watching(model):
+                    request = embed_request(model, part, timeout_seconds=timeout_seconds)
+                    return outputs(await self._client.infer(request, timeout_seconds=timeout_seconds))
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -76,7 +81,7 @@ class TritonBackend:
     async def ready(self, model: str) -> bool:
         """See `Backend`."""
         try:
-            return await self._client.model_ready(model)
+            return model not in self._recovery.lost and await self._client.model_ready(model)
         except TroupeError:
             return False
 
@@ -85,6 +90,12 @@ class TritonBackend:
         for model in self._models:
             if not await self._client.model_ready(model):
                 raise ConnectionError(f"Triton at {self._client.url!r} has no ready model `{model}`")
+            if model in self._recovery.lost:
+                raise ConnectionError(f"model `{model}` lost its process in Triton at {self._client.url!r}")
+
+    async def recover(self) -> None:
+        """Brings back models that lose their process, until it is cancelled."""
+        await self._recovery.run()
 
     async def close(self) -> None:
         """See `Backend`."""

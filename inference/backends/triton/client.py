@@ -15,6 +15,7 @@ from inference.backends.triton.tensors import is_final
 from troupe.core.channels import open_channel
 
 _READY_TIMEOUT_SECONDS: Final = 2.0
+_RELOAD_TIMEOUT_SECONDS: Final = 600.0
 
 
 class TritonClient:
@@ -63,6 +64,18 @@ class TritonClient:
         except grpc.aio.AioRpcError as error:
             raise from_status(error, model=model, url=self.url) from None
         return bool(reply.ready)
+
+    async def reload(self, model: str) -> None:
+        """Unloads a model and loads it again; raises `TroupeError`, also where Triton does not let clients do so."""
+        try:
+            await self._stub.RepositoryModelUnload(
+                service_pb2.RepositoryModelUnloadRequest(model_name=model), timeout=_RELOAD_TIMEOUT_SECONDS
+            )
+            await self._stub.RepositoryModelLoad(
+                service_pb2.RepositoryModelLoadRequest(model_name=model), timeout=_RELOAD_TIMEOUT_SECONDS
+            )
+        except grpc.aio.AioRpcError as error:
+            raise from_status(error, model=model, url=self.url) from None
 
     async def close(self) -> None:
         """Closes the connection."""

@@ -9,12 +9,15 @@ import grpc.aio
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.core.errors import TroupeError
 
+# Value of `cause` in the metadata of errors of a model that is loaded, but whose process is gone.
+PROCESS_LOST: Final = "process_lost"
 _QUEUE_RETRY: Final = timedelta(milliseconds=200)
 # Triton says these things only in words; 2.51 and later agree on them.
 _QUEUE_FULL: Final = "exceeds maximum queue size"
 _QUEUE_TIMEOUT: Final = "request timeout expired"
 _CANCELLED: Final = "cancelled"
-_GONE: Final = ("unknown model", "not healthy", "is not ready", "not found", "unhealthy", "restart")
+_PROCESS_LOST: Final = "not healthy"
+_GONE: Final = ("unknown model", _PROCESS_LOST, "is not ready", "not found", "unhealthy", "restart")
 
 
 def from_status(error: grpc.aio.AioRpcError, *, model: str, url: str) -> TroupeError:
@@ -54,7 +57,7 @@ def from_words(problem: str, *, model: str) -> TroupeError:
         return TroupeError(
             ErrorReason.ERROR_REASON_MODEL_UNAVAILABLE,
             f"model `{model}` is not ready in Triton: {problem}",
-            metadata={"model": model},
+            metadata={"model": model, "cause": PROCESS_LOST if _PROCESS_LOST in lower else "not_ready"},
         )
     return TroupeError(ErrorReason.ERROR_REASON_MODEL_REFUSED, f"model `{model}`: {problem}", metadata={"model": model})
 

@@ -7,8 +7,9 @@ import numpy as np
 
 from .relevance import Candidate, Scored
 
-MIN_RELEVANCE = 0.42
-MIN_SHARE_OF_BEST = 0.62
+MIN_EVIDENCE = 0.35
+MIN_RELEVANCE = 0.33
+MIN_SHARE_OF_BEST = 0.68
 NOVELTY = 0.3
 SAME = 0.93
 
@@ -28,9 +29,11 @@ def select(scored: Scored, *, limit: int, cost: Callable[[str], int], budget: in
     Maximal marginal relevance (Carbonell and Goldstein, 1998). The most relevant comes first, the rest as the sources
     have them. Empty when nothing is relevant; the first is taken whatever it costs.
     """
+    if scored.evidence < MIN_EVIDENCE:
+        return []
     relevance = scored.relevance.copy()
     best = relevance.max(initial=0.0)
-    relevance[relevance < max(MIN_RELEVANCE, MIN_SHARE_OF_BEST * best)] = -np.inf
+    relevance[relevance < min(best, max(MIN_RELEVANCE, MIN_SHARE_OF_BEST * best))] = -np.inf
     nearest = np.zeros(len(relevance))
     chosen: list[Candidate] = []
     while len(chosen) < limit and relevance.max(initial=-np.inf) > -np.inf:

@@ -40,13 +40,17 @@ def _stem(word: str) -> str:
         return word
     for ending, least, replacement in _ENDINGS:
         if word.endswith(ending) and len(word) - len(ending) >= least:
-            return _undouble(word[: -len(ending)]) + replacement
-    return word.removesuffix("e") if len(word) > 4 else word
+            word = word[: -len(ending)] + replacement
+            break
+    if len(word) > 3 and word[-1] == word[-2]:
+        return word[:-1]
+    return word.removesuffix("e") if len(word) > 3 else word
 
 
+# Ending, the least number of letters before it, what takes its place; the first that fits is cut.
 _ENDINGS = (
-    ("ations", 3, "at"),
-    ("ation", 3, "at"),
+    ("ations", 4, ""),
+    ("ation", 4, ""),
     ("ments", 3, ""),
     ("ment", 3, ""),
     ("ities", 3, ""),
@@ -56,18 +60,13 @@ _ENDINGS = (
     ("ings", 3, ""),
     ("ing", 3, ""),
     ("edly", 3, ""),
-    ("sses", 2, "ss"),
     ("ers", 4, ""),
     ("er", 4, ""),
     ("ed", 3, ""),
+    ("ss", 1, "ss"),
+    ("us", 1, "us"),
     ("es", 3, ""),
     ("ly", 4, ""),
     ("ity", 4, ""),
     ("s", 3, ""),
 )
-
-
-def _undouble(stem: str) -> str:
-    if len(stem) > 3 and stem[-1] == stem[-2] and stem[-1] not in "lsz":
-        return stem[:-1]
-    return stem.removesuffix("e") if len(stem) > 4 else stem

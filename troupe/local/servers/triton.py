@@ -32,6 +32,9 @@ def triton_launch(
     backends = _prepare_backends(bundle, work_dir)
     options = {
         "model-repository": str(models),
+        # Lets InferenceService load a model again whose process died, which Triton does not do by itself.
+        "model-control-mode": "explicit",
+        "load-model": "*",
         "backend-directory": str(backends),
         "backend-config": f"python,shm-region-prefix-name={_shared_memory_prefix(work_dir)}",
         "grpc-address": "127.0.0.1",
@@ -86,7 +89,7 @@ def _prepare_backends(bundle: Path, work_dir: Path) -> Path:
     stub = bundle / "python_backend_stubs" / _PYTHON / "triton_python_backend_stub"
     if not stub.exists():
         raise ServerNotFoundError(f"the wheel nvidia-pytriton has no python backend for Python {_PYTHON}")
-    backends = work_dir.resolve() / "backends"
+    backends = work_dir.absolute() / "backends"
     shutil.rmtree(backends, ignore_errors=True)
     shutil.copytree(bundle / "backends", backends)
     shutil.copy(stub, backends / "python")
