@@ -43,13 +43,12 @@ def response_headers(origin: bytes, metadata_names: Iterable[bytes] = ()) -> Hea
 
 
 def preflight_headers(origin: bytes, requested_headers: bytes) -> Headers:
-    """The answer to a preflight request of an allowed origin."""
+    """The answer to a preflight request of an allowed origin; `VARY` goes with it."""
     return (
         (b"access-control-allow-origin", origin),
         (b"access-control-allow-methods", b"GET, POST, OPTIONS"),
         (b"access-control-allow-headers", requested_headers or b"content-type, grpc-timeout, x-grpc-web, x-user-agent"),
         (b"access-control-max-age", _MAX_AGE_SECONDS),
-        (b"vary", b"origin, access-control-request-headers"),
     )
 
 

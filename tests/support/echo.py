@@ -87,7 +87,7 @@ class Echo:
 
 
 @asynccontextmanager
-async def serving_echo(echo: Echo, address: str = "127.0.0.1:0") -> AsyncIterator[str]:
+async def serving_echo(echo: Echo, address: str = "127.0.0.1:0", *, grace_seconds: float = 0) -> AsyncIterator[str]:
     """Serves inside the block; yields the address."""
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", 64 << 20)])
     server.add_generic_rpc_handlers([_handler(echo)])
@@ -99,7 +99,7 @@ async def serving_echo(echo: Echo, address: str = "127.0.0.1:0") -> AsyncIterato
     try:
         yield f"127.0.0.1:{port}"
     finally:
-        await server.stop(0)
+        await server.stop(grace_seconds)
 
 
 def _handler(echo: Echo) -> grpc.GenericRpcHandler:

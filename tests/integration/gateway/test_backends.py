@@ -1,0 +1,154 @@
+"""Backends that come and go, and a gateway that stops."""
+
+import asyncio
+import signal
+import sys
+from pathlib import Path
+
+from tests.support.echo import Echo, serving_echo
+from tests.support.gateway import WebConnection, call, fetch, serving_gateway
+from tests.support.processes import running, until
+from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
+from troupe.api.orchestrator.v1 import task_pb2
+from troupe.core.server import Drain
+from troupe.local.launch import Launch, free_port
+
+REQUEST = pb.GetTaskRequest(task_id="a")
+HELD = pb.RunTaskRequest(task=task_pb2.TaskSpec(input="2", labels={"hold": "1"}))
+
+
+async def test_backend_that_stops_and_comes_back() -> None:
+    address = f"127.0.0.1:{free_port()}"
+    async with serving_echo(Echo(), address) as _:
+        gateway_context = serving_gateway(address)
+        gateway = await gateway_context.__aenter__()
+        assert (await call(gateway, "GetTask", REQUEST)).grpc_status == 0
+    try:
+        await until(lambda: _answers(gateway, 14))
+        down = await call(gateway, "GetTask", REQUEST)
+        assert down.grpc_status == 14
+        assert address in down.grpc_message
+        assert (await fetch(gateway, "GET", "/healthz")).status == 503
+        async with serving_echo(Echo(), address):
+            await until(lambda: _answers(gateway, 0), timeout_seconds=3)
+            assert (await fetch(gateway, "GET", "/healthz")).status == 200
+    finally:
+        await gateway_context.__aexit__(None, None, None)
+
+
+async def _answers(gateway: str, code: int) -> bool:
+    return (await call(gateway, "GetTask", REQUEST)).grpc_status == code
+
+
+async def test_killed_backend_ends_open_streams_as_unavailable(tmp_path: Path) -> None:
+    port = free_port()
+    launch = Launch([sys.executable, "-m", "tests.support.echo", str(port)])
+    with running(launch, log=tmp_path / "echo.log") as process:
+        async with serving_gateway(f"127.0.0.1:{port}") as gateway, WebConnection.open(gateway) as connection:
+            connection.call("RunTask", HELD)
+            await connection.head()
+            first = await connection.chunk()
+            process.send_signal(signal.SIGKILL)
+            rest = await asyncio.wait_for(connection.chunk(), 2)
+            assert first
+            assert b"grpc-status: 14\r\n" in rest
+
+
+async def test_calls_go_to_all_backends_in_turns() -> None:
+    echoes = [Echo(), Echo()]
+    async with serving_echo(echoes[0]) as one, serving_echo(echoes[1]) as two, serving_gateway(one, two) as gateway:
+        await until(lambda: _both(gateway, echoes))
+
+
+async def _both(gateway: str, echoes: list[Echo]) -> bool:
+    await call(gateway, "GetTask", REQUEST)
+    return all(echo.started.is_set() for echo in echoes)
+
+
+async def test_one_backend_of_two_is_enough() -> None:
+    async with serving_echo(Echo()) as one, serving_gateway(one, f"127.0.0.1:{free_port()}") as gateway:
+        for _ in range(10):
+            assert (await call(gateway, "GetTask", REQUEST)).grpc_status == 0
+
+
+async def test_backend_that_drains_finishes_what_is_open(echo: Echo) -> None:
+    """The goodbye of gRPC's own server: GOAWAY, then the open stream to its end."""
+    async with serving_echo(echo, grace_seconds=5) as backend:
+        gateway_context = serving_gateway(backend)
+        gateway = await gateway_context.__aenter__()
+        connection_context = WebConnection.open(gateway)
+        connection = await connection_context.__aenter__()
+        connection.call("RunTask", HELD)
+        await connection.head()
+        await connection.chunk()
+        asyncio.get_running_loop().call_later(0.2, echo.release.set)
+    rest = b""
+    while data := await connection.chunk():
+        rest += data
+    assert b"grpc-status: 0" in rest
+    await connection_context.__aexit__(None, None, None)
+    await gateway_context.__aexit__(None, None, None)
+
+
+async def test_drain_refuses_new_calls_and_lets_open_ones_end(backend: str, echo: Echo) -> None:
+    drain = Drain()
+    async with (
+        serving_gateway(backend, drain=drain, grace_seconds=5) as gateway,
+        WebConnection.open(gateway) as connection,
+        WebConnection.open(gateway) as idle,
+    ):
+        idle.send("GET", "/healthz", {})
+        await idle.response()
+        connection.call("RunTask", HELD)
+        await connection.head()
+        await connection.chunk()
+        drain.start()
+        assert await idle.reader.read() == b""
+        assert (await call(gateway, "GetTask", REQUEST)).grpc_status == 14
+        assert (await fetch(gateway, "GET", "/healthz")).status == 503
+        echo.release.set()
+        rest = b""
+        while data := await connection.chunk():
+            rest += data
+        assert b"grpc-status: 0" in rest
+        assert await connection.reader.read() == b""
+
+
+async def test_streams_that_outlast_the_grace_are_told_to_come_back(backend: str, echo: Echo) -> None:
+    drain = Drain()
+    async with (
+        serving_gateway(backend, drain=drain, grace_seconds=0.1) as gateway,
+        WebConnection.open(gateway) as connection,
+    ):
+        connection.call("RunTask", HELD)
+        await connection.head()
+        await connection.chunk()
+        drain.start()
+        assert b"grpc-status: 14\r\n" in await connection.chunk()
+        await asyncio.wait_for(echo.cancelled.wait(), 1)
+
+
+async def test_process_starts_without_a_backend_and_stops_on_sigterm(tmp_path: Path) -> None:
+    port = free_port()
+    env = {"TROUPE_GATEWAY__LISTEN": f"127.0.0.1:{port}", "TROUPE_GATEWAY__BACKENDS": f'["127.0.0.1:{free_port()}"]'}
+    log = tmp_path / "gateway.log"
+    with running(Launch([sys.executable, "-m", "gateway"], env), log=log) as process:
+
+        async def unhealthy() -> bool:
+            return (await fetch(f"127.0.0.1:{port}", "GET", "/healthz")).status == 503
+
+        await until(unhealthy)
+        assert (await call(f"127.0.0.1:{port}", "GetTask", REQUEST)).grpc_status == 14
+        process.terminate()
+        assert process.wait(5) == 0
+    assert "Traceback" not in log.read_text()
+
+
+async def test_port_that_is_taken_is_said_plainly(gateway: str, tmp_path: Path) -> None:
+    log = tmp_path / "gateway.log"
+    with running(Launch([sys.executable, "-m", "gateway"], {"TROUPE_GATEWAY__LISTEN": gateway}), log=log) as process:
+        assert await asyncio.to_thread(process.wait, 20) != 0
+    text = log.read_text()
+    assert gateway in text
+    assert "TROUPE_GATEWAY__LISTEN" in text
+    assert "Traceback" not in text
