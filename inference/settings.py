@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from troupe.core.server import ServerSettings
 from troupe.core.settings import ServiceSettings
@@ -84,3 +84,8 @@ class InferenceSettings(ServiceSettings):
         "gemini-2.5-pro": GeminiModel(price=_gemini_price(1_250_000, 10_000_000)),
     }
     limits: LimitSettings = LimitSettings()
+
+    @field_validator("gemini_api_key")
+    @classmethod
+    def _no_empty_key(cls, key: SecretStr | None) -> SecretStr | None:
+        return key if key and key.get_secret_value() else None

@@ -18,12 +18,15 @@ from troupe.local.launch import Launch, free_port
 if TYPE_CHECKING:  # a name of the stub file only
     from troupe.api.inference.v1.inference_service_pb2_grpc import InferenceServiceAsyncStub
 
+# Tests call no rented model, whatever the caller's environment holds.
+_ENV = {"GEMINI_API_KEY": ""}
+
 
 @contextmanager
 def inference_server(env: Mapping[str, str], *, log: Path) -> Iterator[str]:
     """Runs `python -m inference` with these `TROUPE_*` variables; its address."""
     address = f"127.0.0.1:{free_port()}"
-    launch = Launch([sys.executable, "-m", "inference"], {"TROUPE_INFERENCE__SERVER__LISTEN": address, **env})
+    launch = Launch([sys.executable, "-m", "inference"], {**_ENV, "TROUPE_INFERENCE__SERVER__LISTEN": address, **env})
     with running(launch, log=log):
         yield address
 
