@@ -1,12 +1,12 @@
 """The documents of a folder."""
 
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
-from troupe.core.errors import TroupeError, invalid
+from troupe.core.errors import invalid
 
 MEDIA_TYPES: Final = {
     ".md": "text/markdown",
@@ -29,6 +29,8 @@ class Folder:
     files: Sequence[Path]
     label: str
     """What was named, absolute: the folder, or a single file."""
+    problems: Mapping[Path, str] = field(default_factory=dict)
+    """Folders in it that cannot be listed, and why."""
 
     @classmethod
     def scan(cls, root: Path, *, only: Sequence[Path] = ()) -> Self:
@@ -44,10 +46,13 @@ class Folder:
         starts = [root / part for part in only] or [root]
         if outside := [str(start) for start in starts if not start.is_relative_to(root)]:
             raise invalid("only", f"names {outside[0]!r}, which is not inside {str(root)!r}")
-        files = sorted({file for start in starts for file in _files(start)})
+        problems: dict[Path, str] = {}
+        files = sorted({file for start in starts for file in _files(start, problems)})
+        if root in problems:
+            raise invalid("folder", f"{str(root)!r} cannot be read: {problems[root]}")
         if not files:
             raise invalid("folder", f"{str(root)!r} holds no {_KINDS} file ({', '.join(sorted(MEDIA_TYPES))})")
-        return cls(root, files, label)
+        return cls(root, files, label, problems)
 
     @property
     def filter(self) -> dict[str, str]:
@@ -64,19 +69,19 @@ def media_type(file: Path) -> str | None:
     return MEDIA_TYPES.get(file.suffix.lower())
 
 
-def _files(start: Path) -> Iterator[Path]:
+def _files(start: Path, problems: dict[Path, str]) -> Iterator[Path]:
     if start.is_file():
         if media_type(start) is None:
             raise invalid("folder", f"{str(start)!r} is no {_KINDS} file")
         yield start
         return
     if not start.is_dir():
-        raise _missing(start)
-    try:
-        next(os.scandir(start), None)
-    except OSError as error:
-        raise invalid("folder", f"{str(start)!r} cannot be read: {error.strerror}") from None
-    for directory, subdirectories, names in os.walk(start):
+        raise invalid("folder", f"{str(start)!r} does not exist; name a folder or a {_KINDS} file")
+
+    def note(error: OSError) -> None:
+        problems[Path(error.filename)] = error.strerror or "unknown error"
+
+    for directory, subdirectories, names in os.walk(start, onerror=note):
         subdirectories[:] = sorted(name for name in subdirectories if _is_wanted(name))
         for name in names:
             if _is_wanted(name) and media_type(Path(name)) is not None:
@@ -85,7 +90,3 @@ def _files(start: Path) -> Iterator[Path]:
 
 def _is_wanted(name: str) -> bool:
     return not name.startswith(".") and name != "node_modules"
-
-
-def _missing(path: Path) -> TroupeError:
-    return invalid("folder", f"{str(path)!r} does not exist; name a folder or a {_KINDS} file")

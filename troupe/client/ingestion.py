@@ -34,6 +34,8 @@ class Ingestion:
 
     async def run(self, folder: Folder) -> AsyncGenerator[memory.IngestResponse]:
         """Yields what the memory says, and a failed result for each file that does not get that far."""
+        for directory, problem in folder.problems.items():
+            yield _failed(folder.uri(directory), _unreadable(problem))
         try:
             limit = await self._max_document_bytes()
             owners = await self._owners()
@@ -109,10 +111,12 @@ def _read(folder: Folder, file: Path, uri: str, limit: int) -> memory.DocumentSo
     try:
         content = file.read_bytes()
     except OSError as error:
-        raise TroupeError(
-            ErrorReason.ERROR_REASON_UNREADABLE_DOCUMENT, f"it cannot be read: {error.strerror}"
-        ) from None
+        raise _unreadable(error.strerror or "unknown error") from None
     return memory.DocumentSource(uri=uri, content=content, media_type=media_type(file) or "", metadata=folder.filter)
+
+
+def _unreadable(problem: str) -> TroupeError:
+    return TroupeError(ErrorReason.ERROR_REASON_UNREADABLE_DOCUMENT, f"it cannot be read: {problem}")
 
 
 def _failed(uri: str, error: TroupeError) -> memory.IngestResponse:

@@ -27,9 +27,8 @@ _GATEWAY_PORT: Final = 8080
 _THREADS: Final = str(min(4, os.cpu_count() or 1))
 
 
-def stack_programs(settings: LocalSettings, ports: Ports) -> Sequence[Program]:
-    """The programs in the order of their start."""
-    folder = settings.folder
+def stack_programs(settings: LocalSettings, ports: Ports, *, folder: Path) -> Sequence[Program]:
+    """The programs in the order of their start; `folder` is the data directory by a path that programs can take."""
     servers = [_redis(settings, folder, ports), _milvus(settings, folder, ports), _triton(settings, folder, ports)]
     redis_url = settings.redis_url or f"redis://{servers[0].address}/0"
     milvus_uri = settings.milvus_uri or f"http://{servers[1].address}"

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from troupe.local.lock import locked
+from troupe.local.plain_path import plain_path
 from troupe.local.ports import Ports
 from troupe.local.reporting import Reporter
 from troupe.local.settings import LocalSettings
@@ -19,11 +20,11 @@ async def stack_running(settings: LocalSettings, reporter: Reporter) -> AsyncIte
     Raises:
         StackError: another stack runs there, or a process cannot be started.
     """
-    with locked(settings.folder):
+    with locked(settings.folder), plain_path(settings.folder) as folder:
         remove_stack(settings.folder)
         ports = Ports(note=reporter.note, prefer_usual=not settings.free_ports)
         supervisor = Supervisor(
-            stack_programs(settings, ports),
+            stack_programs(settings, ports, folder=folder),
             folder=settings.folder,
             env=stack_environment(),
             reporter=reporter,

@@ -1,0 +1,119 @@
+"""A folder's documents reach the memory."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from tests.support.task_server import TaskServer, task_server
+from troupe.api.common.v1.error_pb2 import ErrorReason
+from troupe.api.memory.v1.memory_service_pb2 import IngestResult, IngestStatus
+from troupe.client import ClientSettings, Folder, TroupeClient, TroupeError
+
+
+@pytest_asyncio.fixture
+async def served() -> AsyncIterator[tuple[TaskServer, TroupeClient]]:
+    async with task_server() as (tasks, address), TroupeClient(settings=ClientSettings(target=address)) as client:
+        yield tasks, client
+
+
+async def ingest(client: TroupeClient, folder: Path | Folder) -> list[IngestResult]:
+    return [response.result async for response in client.ingest(folder) if response.HasField("result")]
+
+
+async def test_documents_carry_their_folder_and_relative_paths(
+    served: tuple[TaskServer, TroupeClient], tmp_path: Path
+) -> None:
+    tasks, client = served
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "guide.md").write_text("# Guide")
+    (tmp_path / "sub" / "نص.txt").write_text("سلام")
+    (tmp_path / "code.py").write_text("pass")
+    results = await ingest(client, tmp_path)
+    assert [result.uri for result in results] == ["guide.md", "sub/نص.txt"]
+    documents = [document for request in tasks.ingest_requests for document in request.documents]
+    assert {document.metadata["folder"] for document in documents} == {str(tmp_path)}
+    assert [document.media_type for document in documents] == ["text/markdown", "text/plain"]
+    assert documents[1].content.decode() == "سلام"
+
+
+async def test_what_is_too_large_fails_alone(served: tuple[TaskServer, TroupeClient], tmp_path: Path) -> None:
+    tasks, client = served
+    tasks.max_document_bytes = 100
+    (tmp_path / "large.txt").write_bytes(b"x" * 101)
+    (tmp_path / "small.txt").write_bytes(b"x")
+    results = {result.uri: result for result in await ingest(client, tmp_path)}
+    assert results["small.txt"].status == IngestStatus.INGEST_STATUS_CREATED
+    assert results["large.txt"].status == IngestStatus.INGEST_STATUS_FAILED
+    assert results["large.txt"].error.reason == ErrorReason.ERROR_REASON_DOCUMENT_TOO_LARGE
+    assert "101 bytes" in results["large.txt"].error.message
+
+
+async def test_what_cannot_be_read_fails_alone(served: tuple[TaskServer, TroupeClient], tmp_path: Path) -> None:
+    _, client = served
+    (tmp_path / "gone.txt").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "there.txt").write_text("x")
+    results = {result.uri: result for result in await ingest(client, tmp_path)}
+    assert results["gone.txt"].error.reason == ErrorReason.ERROR_REASON_UNREADABLE_DOCUMENT
+    assert results["there.txt"].status == IngestStatus.INGEST_STATUS_CREATED
+
+
+async def test_large_folders_travel_in_batches(served: tuple[TaskServer, TroupeClient], tmp_path: Path) -> None:
+    tasks, client = served
+    for number in range(5):
+        (tmp_path / f"{number}.txt").write_bytes(b"x" * 900_000)
+    assert len(await ingest(client, tmp_path)) == 5
+    assert [len(request.documents) for request in tasks.ingest_requests] == [2, 2, 1]
+
+
+async def test_two_folders_may_hold_the_same_path(served: tuple[TaskServer, TroupeClient], tmp_path: Path) -> None:
+    tasks, client = served
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "README.md").write_text(name)
+    for _ in range(2):
+        await ingest(client, tmp_path / "one")
+        await ingest(client, tmp_path / "two")
+    other = (tmp_path / "two" / "README.md").as_uri()
+    assert {uri: document.metadata["folder"] for uri, document in tasks.documents.items()} == {
+        "README.md": str(tmp_path / "one"),
+        other: str(tmp_path / "two"),
+    }
+
+
+async def test_one_file(served: tuple[TaskServer, TroupeClient], tmp_path: Path) -> None:
+    tasks, client = served
+    (tmp_path / "a.md").write_text("a")
+    (tmp_path / "b.md").write_text("b")
+    folder = Folder.scan(tmp_path / "a.md")
+    assert [result.uri for result in await ingest(client, folder)] == ["a.md"]
+    assert tasks.documents["a.md"].metadata == folder.filter
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"), [("missing", "does not exist"), ("empty", "holds no Markdown"), ("x.bin", "is no Markdown")]
+)
+def test_a_folder_without_documents_is_refused(tmp_path: Path, name: str, problem: str) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "x.bin").write_bytes(b"")
+    with pytest.raises(TroupeError, match=problem) as caught:
+        Folder.scan(tmp_path / name)
+    assert str(tmp_path / name) in caught.value.message
+
+
+def test_hidden_files_are_passed_over(tmp_path: Path) -> None:
+    for name in ("a.md", ".hidden.md", ".git/b.md", "node_modules/c.md"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+    assert Folder.scan(tmp_path).files == [tmp_path / "a.md"]
+
+
+def test_parts_of_a_folder(tmp_path: Path) -> None:
+    for name in ("README.md", "docs/a.md", "src/b.md"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+    folder = Folder.scan(tmp_path, only=[Path("docs"), Path("README.md")])
+    assert [folder.uri(file) for file in folder.files] == ["README.md", "docs/a.md"]
+    with pytest.raises(TroupeError, match="not inside"):
+        Folder.scan(tmp_path, only=[Path("/etc")])
