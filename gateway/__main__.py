@@ -56,7 +56,7 @@ async def _finish(application: GatewayApplication, server: WebServer, grace_seco
         async with asyncio.timeout(grace_seconds):
             await application.idle()
     application.abort_calls()
-    server.close()
+    await server.close()
 
 
 async def main(drain: Drain) -> None:

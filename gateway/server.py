@@ -10,6 +10,7 @@ from gateway.downstream.http1 import Http1Connection, Http1Limits
 from troupe.core.server import StartupError
 
 _SWEEP_SECONDS: Final = 0.5
+_CLOSE_SECONDS: Final = 1.0
 _BACKLOG: Final = 4096
 
 
@@ -50,10 +51,13 @@ class WebServer:
         for connection in list(self._connections):
             connection.close_when_idle()
 
-    def close(self) -> None:
-        """Ends what is left."""
+    async def close(self) -> None:
+        """Ends what is left; waits a moment until the clients have read what is said."""
+        closing = [connection.closed for connection in self._connections]
         for connection in list(self._connections):
             connection.transport.close()
+        if closing:
+            await asyncio.wait(closing, timeout=_CLOSE_SECONDS)
 
     @property
     def connections(self) -> int:

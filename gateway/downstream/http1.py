@@ -1,15 +1,17 @@
 """HTTP/1.1 for clients, on asyncio: keep-alive, pipelining, limits."""
 
 import asyncio
+import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import cast
+from typing import Final, cast
 
 from gateway.downstream.exchange import Application, Upload
 from gateway.wire import http1
 from gateway.wire.http1 import BadRequestError, Body, RequestHead
 
-_HEAD_END = b"\r\n\r\n"
+_HEAD_END: Final = b"\r\n\r\n"
+_TCP_CLOSED: Final = (7, 8)  # CLOSE and CLOSE_WAIT of linux/tcp_states.h
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ class Http1Connection(asyncio.Protocol):
     def __init__(self, *, application: Application, limits: Http1Limits, connections: "set[Http1Connection]") -> None:
         self.congested = False
         self.transport: asyncio.Transport
+        self.closed = asyncio.get_running_loop().create_future()
         self._application = application
         self._limits = limits
         self._connections = connections
@@ -49,12 +52,14 @@ class Http1Connection(asyncio.Protocol):
         """See `asyncio.Protocol`."""
         self.transport = cast("asyncio.Transport", transport)
         self.transport.set_write_buffer_limits(high=self._limits.write_buffer_bytes)
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self._connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See `asyncio.Protocol`."""
         self._connections.discard(self)
         self._leave()
+        self.closed.set_result(None)
 
     def eof_received(self) -> None:
         """A client that closes its end has gone: browsers never close one direction only."""
@@ -97,11 +102,17 @@ class Http1Connection(asyncio.Protocol):
             self.transport.pause_reading()
 
     def sweep(self, now: float) -> None:
-        """Ends the connection when the client is too slow or idle for too long."""
+        """Ends the connection when the client is too slow, idle for too long, or gone while nothing was read."""
+        if not self._reading and _has_closed(self.transport):
+            self._leave()
+            self.transport.abort()
+            return
         quiet = now - self._quiet_since
         if self._body is not None:
-            if self._reading and quiet > self._limits.body_timeout_seconds:
-                self._fail(BadRequestError(408, "the body of the request did not come in time"))
+            if quiet > self._limits.body_timeout_seconds:
+                self._fail(
+                    BadRequestError(408, "the body of the request did not come, or could not be passed on, in time")
+                )
         elif self._exchange is None:
             if self._buffer and quiet > self._limits.header_timeout_seconds:
                 self._fail(BadRequestError(408, "the head of the request did not come in time"))
@@ -218,6 +229,12 @@ class Http1Connection(asyncio.Protocol):
     def _close(self) -> None:
         self.closing = True
         self.transport.close()
+
+
+def _has_closed(transport: asyncio.Transport) -> bool:
+    """Whether the peer has closed or reset its end, which the transport only sees while it reads."""
+    state: int = transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+    return state in _TCP_CLOSED
 
 
 class Http1Exchange:

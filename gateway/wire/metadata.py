@@ -24,7 +24,7 @@ _NOT_FORWARDED: Final = frozenset(
 )
 _NOT_FORWARDED_PREFIXES: Final = (b"sec-", b"access-control-")
 _NOT_RETURNED: Final = frozenset(
-    b"connection content-length content-type date keep-alive proxy-connection server te trailer transfer-encoding "
+    b"connection content-encoding content-length content-type date keep-alive proxy-connection server te trailer transfer-encoding "
     b"upgrade vary x-request-id".split()
 )
 _NAME: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
@@ -85,7 +85,7 @@ def read_response(headers: Headers) -> ResponseBlock:
             is_grpc = value.startswith(b"application/grpc")
         elif name in (b"grpc-status", b"grpc-message", b"grpc-status-details-bin"):
             reserved.append((name, value))
-        elif name not in _NOT_RETURNED and _NAME.fullmatch(name) and _VALUE.fullmatch(value):
+        elif _returned(name) and _NAME.fullmatch(name) and _VALUE.fullmatch(value):
             metadata.append((name, value))
     return ResponseBlock(
         http_status, is_grpc, tuple(metadata), tuple(name for name, _ in metadata), _status_of(reserved)
@@ -107,6 +107,10 @@ def grpc_status(code: Code, message: str, details: bytes = b"") -> GrpcStatus:
     if details:
         pairs.append((b"grpc-status-details-bin", details))
     return GrpcStatus(number, tuple(pairs))
+
+
+def _returned(name: bytes) -> bool:
+    return name not in _NOT_RETURNED and not name.startswith(b"access-control-")
 
 
 def _status_of(reserved: Iterable[tuple[bytes, bytes]]) -> GrpcStatus | None:

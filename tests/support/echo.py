@@ -29,14 +29,14 @@ class Echo:
     """Answers by what the request says, and keeps what it saw.
 
     `RunTask` streams as many events as `input` says, each with `label["pad"]` bytes of text, and waits for
-    `release` before the last when `label["hold"]` is set. `WatchTask` replays ten events. `GetTask` fails for
+    `release` before the last when `label["hold"]` is set; `sent` counts by `label["name"]`. `WatchTask` replays ten events. `GetTask` fails for
     `missing`, `slow` waits for ever.
     """
 
     release: asyncio.Event = field(default_factory=asyncio.Event)
     started: asyncio.Event = field(default_factory=asyncio.Event)
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
-    sent: int = 0
+    sent: dict[str, int] = field(default_factory=dict)
     metadata: dict[str, str | bytes] = field(default_factory=dict)
     time_remaining: float | None = None
 
@@ -57,7 +57,7 @@ class Echo:
                 delta = event_pb2.TextDelta(step_id="s", attempt=1, text=text)
                 event = event_pb2.TaskEvent(task_id="t", sequence=sequence, text_delta=delta)
                 yield pb.RunTaskResponse(events=[event])
-                self.sent = sequence
+                self.sent[labels.get("name", "")] = sequence
         except asyncio.CancelledError:
             self.cancelled.set()
             raise

@@ -2,9 +2,12 @@
 
 import asyncio
 import signal
+import socket
+import struct
 import sys
 from pathlib import Path
 
+from gateway.wire import http2
 from tests.support.echo import Echo, serving_echo
 from tests.support.gateway import WebConnection, call, fetch, serving_gateway
 from tests.support.processes import running, until
@@ -152,3 +155,53 @@ async def test_port_that_is_taken_is_said_plainly(gateway: str, tmp_path: Path) 
     assert gateway in text
     assert "TROUPE_GATEWAY__LISTEN" in text
     assert "Traceback" not in text
+
+
+class SilentBackend:
+    """An HTTP/2 server that says its settings and then nothing more."""
+
+    def __init__(self) -> None:
+        self.received = b""
+        self.grew = asyncio.Event()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(http2.settings({}))
+        while data := await reader.read(1 << 16):
+            self.received += data
+            self.grew.set()
+        writer.close()
+
+    async def has(self, data: bytes) -> None:
+        while data not in self.received:
+            self.grew.clear()
+            await self.grew.wait()
+
+
+async def test_client_that_goes_while_its_upload_is_held_back_cancels_the_call() -> None:
+    silent = SilentBackend()
+    async with await asyncio.start_server(silent.serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with serving_gateway(f"127.0.0.1:{port}", connections_per_backend=1) as gateway:
+            async with WebConnection.open(gateway) as connection:
+                text = "y" * (3 << 20)
+                connection.call("SubmitTask", pb.SubmitTaskRequest(task=task_pb2.TaskSpec(input=text)))
+                await asyncio.wait_for(silent.has(b"y" * 1000), 2)
+                own = connection.writer.get_extra_info("socket")
+                own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # reset, unsent bytes too
+                connection.writer.transport.abort()
+            await asyncio.wait_for(silent.has(http2.rst_stream(1, http2.CANCEL)), 2)
+
+
+async def test_server_behind_that_is_no_grpc_server_is_unavailable() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with serving_echo(Echo()) as backend, serving_gateway(backend, address) as gateway:
+            assert (await call(gateway, "GetTask", REQUEST)).grpc_status == 0
+            health = await fetch(gateway, "GET", "/healthz")
+            assert address.encode() in health.body
+            assert b"HTTP/2" in health.body

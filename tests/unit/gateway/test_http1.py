@@ -1,0 +1,77 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.wire import http1
+from gateway.wire.http1 import BadRequestError, ChunkedBody, FixedBody
+from tests.unit.gateway.test_framing import cuts, pieces
+
+tokens = st.text("abcdefghijklmnopqrstuvwxyz-0123456789", min_size=1, max_size=12).map(str.encode)
+values = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=20).map(str.encode)
+
+
+@given(st.lists(st.tuples(tokens.map(lambda name: b"x-" + name), values)))
+def test_headers_are_read_as_they_stand(headers: list[tuple[bytes, bytes]]) -> None:
+    lines = [b"%b:  %b \t" % pair for pair in headers]
+    head = http1.parse_head(b"\r\n".join([b"POST /a HTTP/1.1", b"Host: h", *lines]))
+    assert head.headers == ((b"host", b"h"), *headers)
+    assert (head.method, head.target, head.keep_alive) == (b"POST", b"/a", True)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_head_or_refused(data: bytes) -> None:
+    try:
+        head = http1.parse_head(data)
+    except BadRequestError as error:
+        assert error.status in (400, 501, 505)  # noqa: PT017 - both ends are fine
+    else:
+        assert b"\n" not in b"".join(name + value for name, value in head.headers)
+
+
+def test_headers_of_one_name_are_joined() -> None:
+    head = http1.parse_head(b"GET / HTTP/1.1\r\nhost: h\r\nx: a\r\nX: b")
+    assert head.get(b"x") == b"a, b"
+    assert head.headers == ((b"host", b"h"), (b"x", b"a"), (b"x", b"b"))
+
+
+@pytest.mark.parametrize(
+    ("version", "connection", "keep_alive"),
+    [(b"1.1", b"keep-alive", True), (b"1.1", b"Close", False), (b"1.0", b"x", False), (b"1.0", b"Keep-Alive", True)],
+)
+def test_keep_alive(version: bytes, connection: bytes, keep_alive: bool) -> None:
+    head = http1.parse_head(b"GET / HTTP/%b\r\nhost: h\r\nconnection: %b" % (version, connection))
+    assert head.keep_alive is keep_alive
+
+
+@given(st.binary(max_size=60), st.binary(max_size=20), cuts)
+def test_fixed_body_ends_at_its_length(body: bytes, behind: bytes, sizes: list[int]) -> None:
+    check(FixedBody(len(body)), body, body, behind, sizes)
+
+
+@given(st.lists(st.binary(min_size=1, max_size=20)), st.binary(max_size=20), st.booleans(), cuts)
+def test_chunked_body_is_put_together(parts: list[bytes], behind: bytes, trailers: bool, sizes: list[int]) -> None:
+    wire = b"".join(b"%X;ext=1\r\n%b\r\n" % (len(part), part) for part in parts) + b"0\r\n"
+    wire += b"x-trailer: 1\r\n\r\n" if trailers else b"\r\n"
+    check(ChunkedBody(), wire, b"".join(parts), behind, sizes)
+
+
+def check(reader: http1.Body, wire: bytes, body: bytes, behind: bytes, sizes: list[int]) -> None:
+    got, rest, parts = b"", None, pieces(wire + behind, sizes) or [b""]
+    while rest is None:
+        part, rest = reader.feed(parts.pop(0))
+        got += part
+    assert got == body
+    assert rest + b"".join(parts) == behind
+
+
+@pytest.mark.parametrize(
+    "wire", [b"zz\r\n", b"-1\r\n", b"\r\n", b"1\r\nab\r\n", b"1\r\na\n\n", b"1" * 300, b"0x1\r\n", b"1 1\r\n"]
+)
+def test_chunks_that_are_none(wire: bytes) -> None:
+    with pytest.raises(BadRequestError):
+        ChunkedBody().feed(wire)
+
+
+def test_endless_trailers_are_refused() -> None:
+    with pytest.raises(BadRequestError):
+        ChunkedBody().feed(b"0\r\n" + b"x" * 5000)
