@@ -5,4 +5,6 @@ pytest_plugins = [
     "tests.support.triton",
     "tests.support.redis",
     "tests.support.engine",
+    "tests.support.milvus",
+    "tests.support.stack",
 ]

@@ -125,6 +125,15 @@ class TaskServer(OrchestratorServiceServicer, MemoryServiceServicer):
     async def SubmitTask(self, request: pb.SubmitTaskRequest, context: Context) -> pb.SubmitTaskResponse:
         return pb.SubmitTaskResponse(task=Task(task_id=TASK_ID, spec=request.task))
 
+    async def GetTaskMetrics(self, request: pb.GetTaskMetricsRequest, context: Context) -> pb.GetTaskMetricsResponse:
+        raise NotImplementedError
+
+    async def RetryTask(self, request: pb.RetryTaskRequest, context: Context) -> pb.RetryTaskResponse:
+        raise NotImplementedError
+
+    async def ResolveApproval(self, request: pb.ResolveApprovalRequest, context: Context) -> pb.ResolveApprovalResponse:
+        raise NotImplementedError
+
     async def GetTask(self, request: pb.GetTaskRequest, context: Context) -> pb.GetTaskResponse:
         self._known(request.task_id)
         return pb.GetTaskResponse(task=self._task())
@@ -160,6 +169,15 @@ class TaskServer(OrchestratorServiceServicer, MemoryServiceServicer):
             self.documents[source.uri] = document
             status = memory.INGEST_STATUS_UNCHANGED if known else memory.INGEST_STATUS_CREATED
             yield memory.IngestResponse(result=memory.IngestResult(uri=source.uri, status=status, document=document))
+
+    async def Search(self, request: memory.SearchRequest, context: Context) -> memory.SearchResponse:
+        raise NotImplementedError
+
+    async def Delete(self, request: memory.DeleteRequest, context: Context) -> memory.DeleteResponse:
+        raise NotImplementedError
+
+    async def GetDocument(self, request: memory.GetDocumentRequest, context: Context) -> memory.GetDocumentResponse:
+        raise NotImplementedError
 
     def _known(self, task_id: str) -> None:
         if task_id != TASK_ID:

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -14,13 +15,16 @@ from troupe.local.launch import Launch
 from troupe.local.reaping import Reaper
 
 _CHUNK_BYTES: Final = 65_536
+_DRAIN_SECONDS: Final = 2.0
 
 
 class Process:
     """A running child. `wait` returns when it has ended and nothing of its group is left."""
 
-    def __init__(self, child: asyncio.subprocess.Process, *, reaper: Reaper) -> None:
+    def __init__(self, child: asyncio.subprocess.Process, output: int, *, reaper: Reaper) -> None:
+        """`output` is the reading end of the pipe that the child writes to."""
         self._child = child
+        self._output = output
         self._reaper = reaper
         self.pid = child.pid
         reaper.add(child.pid)
@@ -29,15 +33,24 @@ class Process:
     async def start(cls, launch: Launch, *, env: Mapping[str, str], reaper: Reaper) -> "Process":
         """Starts a command with its output on a pipe."""
         argv = [sys.executable, "-IS", str(Path(tethered.__file__)), str(os.getpid()), *launch.argv]
-        child = await asyncio.create_subprocess_exec(
-            *argv,
-            env={**env, **launch.env},
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,
-        )
-        return cls(child, reaper=reaper)
+        # A pipe of our own: asyncio waits for the end of its pipes, which grandchildren hold, before it
+        # tells that the child has ended (python/cpython#119710).
+        output, child_output = os.pipe()
+        try:
+            child = await asyncio.create_subprocess_exec(
+                *argv,
+                env={**env, **launch.env},
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=child_output,
+                stderr=asyncio.subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except BaseException:
+            os.close(output)
+            raise
+        finally:
+            os.close(child_output)
+        return cls(child, output, reaper=reaper)
 
     async def wait(self, log: Path, on_line: Callable[[str], None]) -> str:
         """Keeps the output until the process has ended; returns how it ended, in words."""
@@ -46,7 +59,8 @@ class Process:
             code = await self._child.wait()
             self.kill()  # grandchildren may hold the pipe
             self._reaper.discard(self.pid)
-            await copying
+            await asyncio.wait([copying], timeout=_DRAIN_SECONDS)
+            copying.cancel()  # the pipe is held from outside the group
         return _describe(code)
 
     def terminate(self) -> None:
@@ -60,10 +74,12 @@ class Process:
             os.killpg(self.pid, signal.SIGKILL)
 
     async def _copy_output(self, log: Path, on_line: Callable[[str], None]) -> None:
-        pipe = self._child.stdout
-        assert pipe is not None
+        pipe = asyncio.StreamReader()
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(pipe), os.fdopen(self._output, "rb", buffering=0)
+        )
         rest = b""
-        with log.open("ab", buffering=0) as file:
+        with log.open("ab", buffering=0) as file, closing(transport):
             while chunk := await pipe.read(_CHUNK_BYTES):
                 with contextlib.suppress(OSError):  # a full disk must not block the process
                     file.write(chunk)

@@ -1,0 +1,69 @@
+"""`troupe up` and the commands that talk to it."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.support.processes import until
+from tests.support.stack import Stack
+from troupe.client import ClientSettings, TroupeClient
+
+MEMBERS = ["redis", "milvus", "triton", "inference", "agents", "orchestrator", "worker", "gateway"]
+
+
+def troupe(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "troupe.cli", *arguments], capture_output=True, text=True, timeout=100, check=False
+    )
+
+
+async def test_every_process_is_named_with_its_address(stack: Stack) -> None:
+    members = stack.members
+    assert list(members) == MEMBERS
+    assert all(member.pid for member in members.values())
+
+
+async def test_a_second_stack_on_the_same_data_is_refused(stack: Stack) -> None:
+    ended = await asyncio.to_thread(troupe, "up", "--data-dir", str(stack.folder))
+    assert ended.returncode == 2
+    assert f"(pid {stack.process.pid})" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+async def test_a_question_about_a_folder_is_answered_with_citations(stack: Stack, tmp_path: Path) -> None:
+    (tmp_path / "bridges.md").write_text(
+        "# Bridges\n\n## The Firth\n\nThe Firth bridge was opened in 1890 and carries two railway tracks.\n\n"
+        "## The Humber\n\nThe Humber bridge was opened in 1981 and has a main span of 1,410 metres.\n"
+    )
+    question = "When was the Humber bridge opened?"
+    ended = await asyncio.to_thread(
+        troupe, "run", question, "--docs", str(tmp_path), "--target", stack.target, "--json"
+    )
+    assert ended.returncode == 0, ended.stderr
+    events = [json.loads(line) for line in ended.stdout.splitlines()]
+    assert [int(event["sequence"]) for event in events] == list(range(1, len(events) + 1))
+    output = events[-1]["taskCompleted"]["output"]
+    assert "1981" in output["text"]
+    text = (tmp_path / "bridges.md").read_text()
+    for citation in output["citations"]:
+        start, end = int(citation.get("startOffset", 0)), int(citation["endOffset"])
+        assert text[start:end] == citation["quote"]
+    assert output["citations"]
+
+
+async def test_a_killed_worker_comes_back(stack: Stack) -> None:
+    before = stack.members["worker"].pid
+    assert before
+    os.kill(before, signal.SIGKILL)
+
+    async def is_back() -> bool:
+        return stack.members["worker"].pid != before
+
+    await until(is_back)
+    async with TroupeClient(settings=ClientSettings(target=stack.target)) as client:
+        events = [event async for event in client.run("Which bridge is the oldest?")]
+    assert events[-1].WhichOneof("event") == "task_completed"
