@@ -24,8 +24,8 @@ _NOT_FORWARDED: Final = frozenset(
 )
 _NOT_FORWARDED_PREFIXES: Final = (b"sec-", b"access-control-")
 _NOT_RETURNED: Final = frozenset(
-    b"connection content-encoding content-length content-type date keep-alive proxy-connection server te trailer transfer-encoding "
-    b"upgrade vary x-request-id".split()
+    b"connection content-encoding content-length content-type date keep-alive proxy-connection server te trailer "
+    b"transfer-encoding upgrade vary x-request-id".split()
 )
 _NAME: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
 _VALUE: Final = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*")

@@ -29,7 +29,8 @@ class Echo:
     """Answers by what the request says, and keeps what it saw.
 
     `RunTask` streams as many events as `input` says, each with `label["pad"]` bytes of text, and waits for
-    `release` before the last when `label["hold"]` is set; `sent` counts by `label["name"]`. `WatchTask` replays ten events. `GetTask` fails for
+    `release` before the last when `label["hold"]` is set; `sent` counts by `label["name"]`.
+    `WatchTask` replays ten events. `GetTask` fails for
     `missing`, `slow` waits for ever.
     """
 

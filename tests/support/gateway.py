@@ -52,11 +52,13 @@ class WebResponse:
         data = self.body
         if "grpc-web-text" in self.headers.get("content-type", ""):
             data = _decode_text(data)
-        while data:
-            flags, length = struct.unpack_from(">BI", data)
-            payload, data = data[5 : 5 + length], data[5 + length :]
+        position = 0
+        while position < len(data):
+            flags, length = struct.unpack_from(">BI", data, position)
+            payload = data[position + 5 : position + 5 + length]
+            position += 5 + length
             if flags & 0x80:
-                assert not data, "bytes behind the trailers"
+                assert position == len(data), "bytes behind the trailers"
                 lines = payload.decode().splitlines()
                 self.trailers = dict(line.split(": ", 1) for line in lines)
             else:
@@ -118,8 +120,10 @@ class WebConnection:
         if "content-length" in response.headers:
             response.body = await self.reader.readexactly(int(response.headers["content-length"]))
         elif response.headers.get("transfer-encoding") == "chunked":
+            chunks = []
             while data := await self.chunk():
-                response.body += data
+                chunks.append(data)
+            response.body = b"".join(chunks)
         return response
 
     async def answer(self) -> WebResponse:
