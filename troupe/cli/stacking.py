@@ -36,6 +36,7 @@ async def stack_on_screen(
         console.print(Text(f"starting in {settings.folder}", style="dim"), soft_wrap=True)
         supervisor = await signals.unless(stack.__aenter__())
         if supervisor is None:
+            console.print(Text("stopped before all processes were ready", style="dim"))
             raise StartInterruptedError
         try:
             screen.all_ready()
