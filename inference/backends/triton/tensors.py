@@ -27,7 +27,7 @@ def embed_request(model: str, texts: Sequence[str], *, timeout_seconds: float | 
     request.inputs.add(name="TEXT", datatype="BYTES", shape=[len(texts), 1])
     request.raw_input_contents.append(text_inputs(texts))
     if timeout_seconds is not None:
-        # How long it may wait in Triton's queue.
+        # How long it may wait in Triton's queue, where the model has a queue policy that allows this.
         request.parameters["timeout"].int64_param = max(1, int(timeout_seconds * 1e6))
     return request
 

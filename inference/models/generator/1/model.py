@@ -85,7 +85,8 @@ class Call:
             self.send(last, input_tokens)
         # Not a word to the sender after a final response: Triton has freed it then, and would crash.
         if last is None or last.finish_reason is None:
-            _fail(self.sender, "Request was cancelled", pb_utils.TritonError.CANCELLED)
+            # Cancelled: nobody reads an error, and tritonserver 2.51 would keep one for ever and not unload the model.
+            self.sender.send(flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
 
     def send(self, piece: Piece, input_tokens: int) -> None:
         """Sends a piece with the outputs that were asked for."""
