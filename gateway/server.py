@@ -55,7 +55,7 @@ class WebServer:
         """Ends what is left; waits a moment until the clients have read what is said."""
         closing = [connection.closed for connection in self._connections]
         for connection in list(self._connections):
-            connection.transport.close()
+            connection.close()
         if closing:
             await asyncio.wait(closing, timeout=_CLOSE_SECONDS)
 

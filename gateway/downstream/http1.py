@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, cast
 
+from gateway.batching import BatchingWriter
 from gateway.downstream.exchange import Application, Upload
 from gateway.wire import http1
 from gateway.wire.http1 import BadRequestError, Body, RequestHead
@@ -33,6 +34,7 @@ class Http1Connection(asyncio.Protocol):
     def __init__(self, *, application: Application, limits: Http1Limits, connections: "set[Http1Connection]") -> None:
         self.congested = False
         self.transport: asyncio.Transport
+        self.writer: BatchingWriter
         self.closed = asyncio.get_running_loop().create_future()
         self._application = application
         self._limits = limits
@@ -51,6 +53,7 @@ class Http1Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.Protocol`."""
         self.transport = cast("asyncio.Transport", transport)
+        self.writer = BatchingWriter(self.transport)
         self.transport.set_write_buffer_limits(high=self._limits.write_buffer_bytes)
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self._connections.add(self)
@@ -63,6 +66,7 @@ class Http1Connection(asyncio.Protocol):
 
     def eof_received(self) -> None:
         """A client that closes its end has gone: browsers never close one direction only."""
+        self.writer.flush()
         self._leave()
 
     def data_received(self, data: bytes) -> None:
@@ -117,13 +121,13 @@ class Http1Connection(asyncio.Protocol):
             if self._buffer and quiet > self._limits.header_timeout_seconds:
                 self._fail(BadRequestError(408, "the head of the request did not come in time"))
             elif quiet > self._limits.keep_alive_seconds:
-                self._close()
+                self.close()
 
     def close_when_idle(self) -> None:
         """Takes no more requests; ends now or when the response is sent."""
         self.closing = True
         if self._exchange is None:
-            self._close()
+            self.close()
 
     def exchange_ended(self, *, keep_alive: bool) -> None:
         """The response is sent."""
@@ -131,7 +135,7 @@ class Http1Connection(asyncio.Protocol):
         self._quiet_since = self._loop.time()
         self.closing = self.closing or not keep_alive
         if self.closing and self._body is None:
-            self._close()
+            self.close()
             return
         self.read(True)
         self._advance()
@@ -177,10 +181,10 @@ class Http1Connection(asyncio.Protocol):
 
     def _continue(self) -> None:
         if self._exchange is not None:
-            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         else:  # whether the body comes nobody knows
             self._body = None
-            self._close()
+            self.close()
 
     def _on_body(self, data: bytes) -> None:
         assert self._body is not None
@@ -198,9 +202,9 @@ class Http1Connection(asyncio.Protocol):
             if self._upload is not None:
                 self._upload.body_ended()
             elif self.closing and self._exchange is None:
-                self._close()
+                self.close()
         elif self._discarded > self._limits.max_discarded_bytes:
-            self._close()
+            self.close()
 
     def _fail(self, error: BadRequestError) -> None:
         """Says what is wrong where nothing was said yet, and closes."""
@@ -213,8 +217,8 @@ class Http1Connection(asyncio.Protocol):
                 (b"content-length", b"%d" % len(text)),
                 (b"connection", b"close"),
             ]
-            self.transport.write(http1.response_head(error.status, headers) + text)
-        self._close()
+            self.writer.write(http1.response_head(error.status, headers) + text)
+        self.close()
 
     def _leave(self) -> None:
         upload, exchange = self._upload, self._exchange
@@ -226,8 +230,10 @@ class Http1Connection(asyncio.Protocol):
         if upload is not None:
             upload.gone()
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Closes when what was written is sent."""
         self.closing = True
+        self.writer.flush()
         self.transport.close()
 
 
@@ -274,12 +280,12 @@ class Http1Exchange:
             framing.append((b"connection", b"close"))
         elif not self._head.minor:
             framing.append((b"connection", b"keep-alive"))
-        self._connection.transport.write(http1.response_head(status, [*headers, *framing]))
+        self._connection.writer.write(http1.response_head(status, [*headers, *framing]))
 
     def write(self, data: bytes) -> None:
         """See `Downstream`."""
         if data and not self._over and not self._bodiless:
-            self._connection.transport.write(http1.chunk(data) if self._chunked else data)
+            self._connection.writer.write(http1.chunk(data) if self._chunked else data)
 
     def end(self, data: bytes = b"") -> None:
         """See `Downstream`."""
@@ -290,7 +296,7 @@ class Http1Exchange:
             last = http1.LAST_CHUNK if self._chunked else b""
             body = (http1.chunk(data) if self._chunked and data else data) + last
             if body:
-                self._connection.transport.write(body)
+                self._connection.writer.write(body)
         self._connection.exchange_ended(keep_alive=self._keep_alive)
 
     def pause_body(self) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import socket
 from typing import Self, cast
 
+from gateway.batching import BatchingWriter
 from gateway.wire import http2
 from gateway.wire.http2 import Http2Error
 from gateway.wire.http2_client import ClientConnection, ClientLimits, Receiver, Stream
@@ -16,6 +17,7 @@ class BackendConnection(asyncio.Protocol):
         self.address = address
         self._limits = limits
         self._transport: asyncio.Transport | None = None
+        self._writer: BatchingWriter
         self._http2: ClientConnection | None = None
         loop = asyncio.get_running_loop()
         self._ready: asyncio.Future[None] = loop.create_future()
@@ -86,14 +88,16 @@ class BackendConnection(asyncio.Protocol):
     def close(self) -> None:
         """Says goodbye and closes; open streams break off."""
         if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(http2.goaway(0, http2.NO_ERROR))
+            self._writer.write(http2.goaway(0, http2.NO_ERROR))
+            self._writer.flush()
             self._transport.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.Protocol`."""
         self._transport = cast("asyncio.Transport", transport)
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._http2 = ClientConnection(write=self._transport.write, limits=self._limits)
+        self._writer = BatchingWriter(self._transport)
+        self._http2 = ClientConnection(write=self._writer.write, limits=self._limits)
         self._http2.start()
 
     def data_received(self, data: bytes) -> None:
@@ -103,7 +107,8 @@ class BackendConnection(asyncio.Protocol):
             self._http2.receive(data)
         except Http2Error as error:
             assert self._transport is not None
-            self._transport.write(http2.goaway(0, error.code, str(error)))
+            self._writer.write(http2.goaway(0, error.code, str(error)))
+            self._writer.flush()
             self._lose(f"the backend broke HTTP/2: {error}")
             self._transport.close()
             return
@@ -127,4 +132,5 @@ class BackendConnection(asyncio.Protocol):
         if not self._retired.done():
             self._retired.set_result(None)
         if self._http2 is not None and self._transport is not None and not self._http2.open_streams:
+            self._writer.flush()
             self._transport.close()

@@ -40,7 +40,7 @@ class Receiver(Protocol):
 class ClientLimits:
     """What this side takes."""
 
-    stream_window_bytes: int = 1 << 20
+    stream_window_bytes: int = 256 << 10
     max_frame_bytes: int = 1 << 20
 
 

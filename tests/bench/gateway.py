@@ -7,6 +7,7 @@ The client reads raw bytes and the backend writes frames that were made beforeha
 
 import argparse
 import os
+import selectors
 import socket
 import statistics
 import subprocess
@@ -21,6 +22,21 @@ from troupe.local.launch import free_port
 
 PATH = "/troupe.api.bench.v1.BenchService/Stream"
 _REQUEST = b"\x00\x00\x00\x00\x00"
+
+
+WEB_END = b"grpc-status: 0\r\n\r\n0\r\n\r\n"
+
+
+def web_request(count: int) -> bytes:
+    """A call that asks for messages."""
+    head = (
+        f"POST {PATH} HTTP/1.1\r\nhost: bench\r\ncontent-type: application/grpc-web+proto\r\n"
+        f"x-count: {count}\r\ncontent-length: {len(_REQUEST)}\r\n\r\n"
+    )
+    return head.encode() + _REQUEST
+
+
+UNARY = web_request(1)
 
 
 class Direct:
@@ -55,12 +71,8 @@ class Web:
 
     def call(self, count: int) -> None:
         """Streams; returns when the last chunk has come."""
-        head = (
-            f"POST {PATH} HTTP/1.1\r\nhost: bench\r\ncontent-type: application/grpc-web+proto\r\n"
-            f"x-count: {count}\r\ncontent-length: {len(_REQUEST)}\r\n\r\n"
-        )
-        self.socket.sendall(head.encode() + _REQUEST)
-        total = read_until(self.socket, b"grpc-status: 0\r\n\r\n0\r\n\r\n")
+        self.socket.sendall(web_request(count))
+        total = read_until(self.socket, WEB_END)
         assert total >= count * MESSAGE_BYTES
 
 
@@ -88,6 +100,30 @@ def read_until(connection: socket.socket, end: bytes) -> int:
         total += count
         tail = (tail + buffer[max(0, count - len(end)) : count])[-len(end) :]
     return total
+
+
+def concurrent_unary(port: int, connections: int, calls: int) -> float:
+    """Unary calls a second, one after the other on each of several connections."""
+    doors = [Web(port) for _ in range(connections)]
+    left, done = calls, 0
+    started = time.perf_counter()
+    with selectors.DefaultSelector() as selector:
+        for door in doors:
+            selector.register(door.socket, selectors.EVENT_READ, bytearray())
+            door.socket.sendall(UNARY)
+            left -= 1
+        while done < calls:
+            for key, _ in selector.select():
+                assert isinstance(key.fileobj, socket.socket)
+                key.data.extend(key.fileobj.recv(1 << 16))
+                if not key.data.endswith(WEB_END):
+                    continue
+                key.data.clear()
+                done += 1
+                if left:
+                    key.fileobj.sendall(UNARY)
+                    left -= 1
+    return calls / (time.perf_counter() - started)
 
 
 def cpu_seconds(pid: int) -> float:
@@ -141,6 +177,8 @@ def main() -> None:
         for _ in range(2):
             report("direct", direct, arguments, None)
             report("gateway", web, arguments, processes[1].pid)
+            rate = concurrent_unary(gateway_port, 16, 4 * arguments.calls)
+            print(f"gateway  {rate:10,.0f} unary calls/s on 16 connections")
 
 
 if __name__ == "__main__":
