@@ -10,8 +10,9 @@ from orchestrator.rpc.registration import register_with_encoded_streams
 from orchestrator.rpc.service import OrchestratorServicer
 from orchestrator.rpc.submission import Submission
 from orchestrator.settings import OrchestratorSettings
-from orchestrator.store.connection import open_redis, redis_check
+from orchestrator.store.health import redis_check
 from orchestrator.store.partitions import Partitions
+from orchestrator.store.resp import RedisClient
 from orchestrator.store.tasks import TaskStore
 from orchestrator.store.transitions import Transitions
 from troupe.api.orchestrator.v1 import orchestrator_service_pb2
@@ -24,7 +25,7 @@ _SERVICE = orchestrator_service_pb2.DESCRIPTOR.services_by_name["OrchestratorSer
 async def main(drain: Drain) -> None:
     """Serves until it is drained."""
     settings = OrchestratorSettings.load()
-    redis = open_redis(settings.redis_url)
+    redis = RedisClient(settings.redis_url)
     partitions = Partitions(settings.partitions)
     async with (
         Transitions(redis=redis, partitions=partitions) as transitions,
@@ -54,7 +55,7 @@ async def main(drain: Drain) -> None:
             _SERVICE.full_name: partial(register_with_encoded_streams, servicer, _SERVICE),
             MEMORY_SERVICE.full_name: partial(register_memory_door, channel=memory),
         }
-        dependencies = {"redis": redis_check(redis, settings.redis_url), "agents": directory.check}
+        dependencies = {"redis": redis_check(redis, partitions), "agents": directory.check}
         async with (
             asyncio.TaskGroup() as group,
             serving(settings.server, drain=drain, services=services, dependencies=dependencies),
@@ -62,7 +63,7 @@ async def main(drain: Drain) -> None:
             following = group.create_task(hub.run())
             await hub.stop_on_drain()
             following.cancel()
-    await redis.aclose()
+    await redis.close()
 
 
 if __name__ == "__main__":

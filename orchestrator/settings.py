@@ -1,14 +1,23 @@
 """Settings of the orchestrator's API and of its worker."""
 
 from datetime import timedelta
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from orchestrator.domain.retry import RetryPolicy
 from orchestrator.store.partitions import MAX_PARTITIONS
+from orchestrator.store.resp import Endpoint
 from troupe.core.server import ServerSettings
 from troupe.core.settings import ServiceSettings
+
+
+def _redis_url(url: str) -> str:
+    Endpoint.parse(url)
+    return url
+
+
+RedisUrl = Annotated[str, AfterValidator(_redis_url)]
 
 
 class RetrySettings(BaseModel):
@@ -37,7 +46,7 @@ class OrchestratorSettings(ServiceSettings):
     section: ClassVar[str] = "orchestrator"
 
     server: ServerSettings = ServerSettings(listen="127.0.0.1:50051")
-    redis_url: str = "redis://127.0.0.1:6379"
+    redis_url: RedisUrl = "redis://127.0.0.1:6379"
     partitions: int = Field(default=8, ge=1, le=MAX_PARTITIONS, description="fixed for the life of a deployment")
     agents: tuple[str, ...] = ("127.0.0.1:50052",)
     memory_address: str = "127.0.0.1:50052"
@@ -55,7 +64,7 @@ class WorkerSettings(ServiceSettings):
     section: ClassVar[str] = "worker"
 
     server: ServerSettings = ServerSettings(listen="127.0.0.1:50054")
-    redis_url: str = "redis://127.0.0.1:6379"
+    redis_url: RedisUrl = "redis://127.0.0.1:6379"
     partitions: int = Field(default=8, ge=1, le=MAX_PARTITIONS, description="the same as the orchestrator's")
     agents: tuple[str, ...] = ("127.0.0.1:50052",)
     max_concurrency: int = Field(default=32, ge=1, description="steps at once of an agent that does not say")

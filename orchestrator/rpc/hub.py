@@ -11,9 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
-from redis.asyncio import Redis
-
 from orchestrator.store.partitions import Partitions
+from orchestrator.store.resp import RedisClient
 from orchestrator.store.tail import tail
 from orchestrator.store.tasks import TaskStore
 from troupe.api.orchestrator.v1.event_pb2 import TaskEvent
@@ -67,7 +66,7 @@ class Hub:
     def __init__(
         self,
         *,
-        redis: Redis,
+        redis: RedisClient,
         partitions: Partitions,
         tasks: TaskStore,
         drain: Drain,

@@ -1,18 +1,17 @@
 """Steps as a worker needs them: delivered, started, reported on, ended."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
 
-from redis.asyncio import Redis
-from redis.exceptions import RedisError, ResponseError
-
 from orchestrator.store.partitions import Partitions, partition_of_key
+from orchestrator.store.resp import RedisClient, ReplyError
 from orchestrator.store.script import WORKER_GROUP
 from orchestrator.store.transitions import Transitions, store_unavailable
 
 _TICK_LIMIT: Final = 100
+_BLOCK_MS: Final = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +79,7 @@ class AttemptStore:
     """Every method raises STORE_UNAVAILABLE while Redis is gone; all may be repeated."""
 
     def __init__(
-        self, *, redis: Redis, partitions: Partitions, transitions: Transitions, worker_id: str, lease_ms: int
+        self, *, redis: RedisClient, partitions: Partitions, transitions: Transitions, worker_id: str, lease_ms: int
     ) -> None:
         self._redis = redis
         self._partitions = partitions
@@ -91,50 +90,51 @@ class AttemptStore:
     async def join(self, agent: str) -> None:
         """Makes sure that the agent's streams and their group are there."""
         for partition in self._partitions.all():
+            stream = self._partitions.ready_stream(partition, agent)
             try:
-                await self._redis.xgroup_create(
-                    self._partitions.ready_stream(partition, agent), WORKER_GROUP, id="0", mkstream=True
-                )
-            except ResponseError as error:
+                await self._redis.execute("XGROUP", "CREATE", stream, WORKER_GROUP, "0", "MKSTREAM")
+            except ReplyError as error:
                 if not str(error).startswith("BUSYGROUP"):
-                    raise store_unavailable(error) from None
-            except (RedisError, OSError) as error:
+                    raise
+            except OSError as error:
                 raise store_unavailable(error) from None
 
-    async def receive(self, agent: str, *, count: int, block_ms: int) -> list[Delivery]:
-        """Waits for up to `count` messages for an agent, from any partition."""
-        streams: dict[Any, Any] = {self._partitions.ready_stream(p, agent): ">" for p in self._partitions.all()}
+    async def deliveries(self, agent: str) -> AsyncGenerator[Delivery | None, None]:
+        """The messages for an agent from any partition, one at a time as they are asked for.
+
+        Yields None now and then, so that the caller can look at something else.
+        """
+        streams = [self._partitions.ready_stream(partition, agent) for partition in self._partitions.all()]
+        read = ("XREADGROUP", "GROUP", WORKER_GROUP, self._worker_id, "COUNT", 1, "BLOCK", _BLOCK_MS, "STREAMS")
         try:
-            reply: Any = await self._redis.xreadgroup(
-                WORKER_GROUP, self._worker_id, streams, count=count, block=block_ms
-            )
-        except (RedisError, OSError) as error:
+            async with self._redis.blocking(reply_timeout_seconds=2 * _BLOCK_MS / 1000) as connection:
+                while True:
+                    reply = await connection.execute(*read, *streams, *(">" for _ in streams))
+                    for stream, messages in reply or ():
+                        for message_id, fields in messages:
+                            yield _delivery(agent, stream, message_id, fields)
+                    if not reply:
+                        yield None
+        except OSError as error:
             raise store_unavailable(error) from None
-        rows = reply.items() if isinstance(reply, dict) else reply or ()
-        return [
-            _delivery(agent, stream, message_id, fields)
-            for stream, messages in rows
-            for message_id, fields in _flat(messages)
-        ]
 
     async def reclaim(self, agent: str, *, idle_ms: int) -> list[Delivery]:
         """Takes over messages that were received and not acknowledged for a while.
 
         Their worker died before it started their steps, or the steps run on, and the script's fence says so.
         """
-        found: list[Delivery] = []
-        for partition in self._partitions.all():
-            stream = self._partitions.ready_stream(partition, agent)
-            try:
-                _, messages, *_ = await self._redis.xautoclaim(
-                    stream, WORKER_GROUP, self._worker_id, min_idle_time=idle_ms, count=_TICK_LIMIT
-                )
-            except (RedisError, OSError) as error:
-                raise store_unavailable(error) from None
-            found += [
-                _delivery(agent, stream.encode(), message_id, fields) for message_id, fields in messages if fields
-            ]
-        return found
+        streams = [self._partitions.ready_stream(partition, agent) for partition in self._partitions.all()]
+        claim = (WORKER_GROUP, self._worker_id, idle_ms, "0-0", "COUNT", _TICK_LIMIT)
+        try:
+            replies = await self._redis.execute_all([("XAUTOCLAIM", stream, *claim) for stream in streams])
+        except OSError as error:
+            raise store_unavailable(error) from None
+        return [
+            _delivery(agent, stream.encode(), message_id, fields)
+            for stream, (_, messages, *_) in zip(streams, replies, strict=True)
+            for message_id, fields in messages
+            if fields
+        ]
 
     async def start(self, attempt: Attempt, event: bytes) -> Assignment | NotStarted:
         """Starts an attempt and takes its lease."""
@@ -209,15 +209,11 @@ class AttemptStore:
         return {**attempt.identity, "stream": attempt.stream, "message": message}
 
 
-def _flat(messages: Any) -> Any:
-    """Messages of one stream, whichever protocol version answered."""
-    return messages[0] if len(messages) == 1 and isinstance(messages[0], list) else messages
-
-
-def _delivery(agent: str, stream: bytes, message_id: bytes, fields: Mapping[bytes, bytes]) -> Delivery:
+def _delivery(agent: str, stream: bytes, message_id: bytes, fields: Sequence[bytes]) -> Delivery:
+    values = dict(zip(fields[::2], fields[1::2], strict=True))
     partition, key, message = partition_of_key(stream), stream.decode(), message_id.decode()
     attempts = []
-    for entry in fields[b"s"].decode().split(","):
+    for entry in values[b"s"].decode().split(","):
         step_id, _, number = entry.partition("@")
-        attempts.append(Attempt(fields[b"t"].decode(), step_id, agent, int(number), partition, key, message))
+        attempts.append(Attempt(values[b"t"].decode(), step_id, agent, int(number), partition, key, message))
     return Delivery(partition, key, message, attempts)

@@ -1,14 +1,12 @@
 """Tasks as the API needs them: stored, read, listed, cancelled."""
 
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
-
 from orchestrator.store.partitions import Partitions
+from orchestrator.store.resp import Command, RedisClient
 from orchestrator.store.transitions import Transitions, store_unavailable
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.api.orchestrator.v1.task_pb2 import TaskState
@@ -75,7 +73,7 @@ class TaskStore:
     def __init__(
         self,
         *,
-        redis: Redis,
+        redis: RedisClient,
         partitions: Partitions,
         transitions: Transitions,
         retention_ms: int,
@@ -128,16 +126,14 @@ class TaskStore:
     async def get(self, task_id: str, *, outputs: bool) -> StoredTask:
         """Reads a task."""
         key = self._key(task_id)
-        pipeline = self._redis.pipeline(transaction=True)
-        pipeline.hgetall(key)
-        pipeline.llen(f"{key}:log")
+        commands: list[Command] = [("HGETALL", key), ("LLEN", f"{key}:log")]
         if outputs:
-            pipeline.hgetall(f"{key}:out")
-        fields, length, *rest = await self._execute(pipeline)
+            commands.append(("HGETALL", f"{key}:out"))
+        fields, length, *rest = await self._atomically(commands)
         if not fields:
             raise task_not_found(task_id)
-        produced = {k.decode(): v for k, v in (rest[0] if rest else {}).items() if not k.startswith(b"!")}
-        return StoredTask(task_id, {k.decode(): v for k, v in fields.items()}, produced, length)
+        produced = {name: value for name, value in _pairs(rest[0] if rest else []) if not name.startswith("!")}
+        return StoredTask(task_id, dict(_pairs(fields)), produced, length)
 
     async def newest(
         self, project: str, *, size: int, before: tuple[int, str] | None, states: Sequence[int]
@@ -194,11 +190,14 @@ class TaskStore:
             TroupeError: TASK_NOT_FOUND; CURSOR_OUT_OF_RANGE when the cursor is newer than the newest event.
         """
         key = self._key(task_id)
-        pipeline = self._redis.pipeline(transaction=True)
-        pipeline.hget(key, "state")
-        pipeline.llen(f"{key}:log")
-        pipeline.lrange(f"{key}:log", after_sequence, after_sequence + _LOG_PIECE - 1)
-        state, length, frames = await self._execute(pipeline)
+        log = f"{key}:log"
+        state, length, frames = await self._atomically(
+            [
+                ("HGET", key, "state"),
+                ("LLEN", log),
+                ("LRANGE", log, after_sequence, after_sequence + _LOG_PIECE - 1),
+            ]
+        )
         if state is None:
             raise task_not_found(task_id)
         if after_sequence > length:
@@ -211,21 +210,18 @@ class TaskStore:
         return LogPiece(b"".join(frames), last, more=last < length, ended=int(state) in _TERMINAL and last == length)
 
     async def _page(self, project: str, size: int, before: tuple[int, str] | None) -> list[tuple[int, str]]:
-        pipeline = self._redis.pipeline(transaction=False)
         newest = "+inf" if before is None else str(before[0])
-        for partition in self._partitions.all():
-            index = f"{self._partitions.prefix(partition)}:index:{project}"
-            # Tasks of the same millisecond as the cursor come again and are dropped below.
-            pipeline.zrevrangebyscore(index, newest, "-inf", start=0, num=size + 64, withscores=True)
-        pages = await self._execute(pipeline)
-        rows = ((int(score), member.decode()) for page in pages for member, score in page)
+        # Tasks of the same millisecond as the cursor come again and are dropped below.
+        limits: Command = (newest, "-inf", "WITHSCORES", "LIMIT", 0, size + 64)
+        keys = [f"{self._partitions.prefix(partition)}:index:{project}" for partition in self._partitions.all()]
+        pages = await self._all([("ZREVRANGEBYSCORE", key, *limits) for key in keys])
+        rows = ((int(score), task_id) for page in pages for task_id, score in _pairs(page))
         return heapq.nlargest(size, (row for row in rows if before is None or row < before))
 
     async def _forget(self, project: str, task_id: str) -> None:
         """Drops an expired task from the index."""
-        pipeline = self._redis.pipeline(transaction=False)
-        pipeline.zrem(f"{self._partitions.prefix(self._partition(task_id))}:index:{project}", task_id)
-        await self._execute(pipeline)
+        index = f"{self._partitions.prefix(self._partition(task_id))}:index:{project}"
+        await self._all([("ZREM", index, task_id)])
 
     def _partition(self, task_id: str) -> int:
         partition = self._partitions.of_task(task_id)
@@ -236,13 +232,22 @@ class TaskStore:
     def _key(self, task_id: str) -> str:
         return f"{self._partitions.prefix(self._partition(task_id))}:task:{task_id}"
 
-    @staticmethod
-    async def _execute(pipeline: Any) -> list[Any]:
+    async def _all(self, commands: Sequence[Command]) -> list[Any]:
         try:
-            replies: list[Any] = await pipeline.execute()
-        except (RedisError, OSError) as error:
+            return await self._redis.execute_all(commands)
+        except OSError as error:
             raise store_unavailable(error) from None
-        return replies
+
+    async def _atomically(self, commands: Sequence[Command]) -> list[Any]:
+        try:
+            return await self._redis.execute_atomically(commands)
+        except OSError as error:
+            raise store_unavailable(error) from None
+
+
+def _pairs(flat: Sequence[bytes]) -> Iterator[tuple[str, bytes]]:
+    """Names and values that Redis sends one behind the other."""
+    return ((name.decode(), value) for name, value in zip(flat[::2], flat[1::2], strict=True))
 
 
 def task_not_found(task_id: str) -> TroupeError:

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import msgpack
-from redis.asyncio import Redis
-from redis.exceptions import NoScriptError, RedisError
 
 from orchestrator.store.partitions import Partitions
+from orchestrator.store.resp import RedisClient, ReplyError
 from orchestrator.store.script import script_text
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.core.errors import TroupeError
@@ -30,12 +29,12 @@ class _Call:
 class Transitions:
     """Calls the script. Use as a context manager; calls that are open at its end are cancelled."""
 
-    def __init__(self, *, redis: Redis, partitions: Partitions) -> None:
+    def __init__(self, *, redis: RedisClient, partitions: Partitions) -> None:
         self._redis = redis
         self._partitions = partitions
         self._queues: dict[int, deque[_Call]] = defaultdict(deque)
         self._senders: dict[int, asyncio.Task[None]] = {}
-        self._sha = ""
+        self._sha = b""
 
     async def __aenter__(self) -> "Transitions":
         return self
@@ -76,7 +75,7 @@ class Transitions:
     async def _send_batch(self, partition: int, batch: Sequence[_Call]) -> None:
         try:
             replies = await self._evaluate(self._partitions.prefix(partition), [call.payload for call in batch])
-        except (RedisError, OSError) as error:
+        except OSError as error:
             for call in batch:
                 if not call.reply.done():
                     call.reply.set_exception(store_unavailable(error))
@@ -90,14 +89,15 @@ class Transitions:
                     call.reply.set_result(reply)
 
     async def _evaluate(self, prefix: str, payloads: Sequence[bytes]) -> Sequence[Reply]:
-        replies: Sequence[Reply]
+        if not self._sha:
+            self._sha = await self._redis.execute("SCRIPT", "LOAD", script_text())
         try:
-            if not self._sha:
-                self._sha = await self._redis.script_load(script_text())
-            replies = await self._redis.evalsha(self._sha, 1, prefix, *payloads)
-        except NoScriptError:  # Redis was restarted: nothing ran
-            self._sha = await self._redis.script_load(script_text())
-            replies = await self._redis.evalsha(self._sha, 1, prefix, *payloads)
+            replies: Sequence[Reply] = await self._redis.execute("EVALSHA", self._sha, 1, prefix, *payloads)
+        except ReplyError as error:
+            if not str(error).startswith("NOSCRIPT"):
+                raise
+            self._sha = b""  # Redis was restarted: nothing ran
+            return await self._evaluate(prefix, payloads)
         return replies
 
 
@@ -105,5 +105,5 @@ def store_unavailable(error: BaseException) -> TroupeError:
     """What a lost Redis means to callers."""
     return TroupeError(
         ErrorReason.ERROR_REASON_STORE_UNAVAILABLE,
-        f"Redis does not answer ({type(error).__name__}); it is tried again, and so can you",
+        f"Redis does not answer ({error or type(error).__name__}); it is tried again, and so can you",
     )

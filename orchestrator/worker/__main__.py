@@ -7,8 +7,9 @@ import socket
 from orchestrator.directory import AgentDirectory
 from orchestrator.settings import WorkerSettings
 from orchestrator.store.attempts import AttemptStore
-from orchestrator.store.connection import open_redis, redis_check
+from orchestrator.store.health import redis_check
 from orchestrator.store.partitions import Partitions
+from orchestrator.store.resp import RedisClient
 from orchestrator.store.transitions import Transitions
 from orchestrator.worker.attempt import AttemptRunner, Defaults
 from orchestrator.worker.leases import Leases
@@ -20,7 +21,7 @@ from troupe.core.server import Drain, run, serving
 async def main(drain: Drain) -> None:
     """Runs the worker until it is drained."""
     settings = WorkerSettings.load()
-    redis = open_redis(settings.redis_url)
+    redis = RedisClient(settings.redis_url)
     partitions = Partitions(settings.partitions)
     worker_id = f"{socket.gethostname()}-{os.getpid()}-{new_id()[-6:]}"
     async with (
@@ -44,7 +45,7 @@ async def main(drain: Drain) -> None:
             lease_seconds=settings.lease_seconds,
             grace_seconds=settings.server.grace_seconds,
         )
-        dependencies = {"redis": redis_check(redis, settings.redis_url), "agents": directory.check}
+        dependencies = {"redis": redis_check(redis, partitions), "agents": directory.check}
         async with (
             serving(settings.server, drain=drain, services={}, dependencies=dependencies),
             asyncio.TaskGroup() as group,
@@ -54,7 +55,7 @@ async def main(drain: Drain) -> None:
             )
             await worker.run(drain)
             clock.cancel()
-    await redis.aclose()
+    await redis.close()
 
 
 if __name__ == "__main__":

@@ -6,10 +6,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from redis.asyncio import Redis
-
 from orchestrator.store.attempts import Attempt, AttemptStore
 from orchestrator.store.partitions import Partitions
+from orchestrator.store.resp import RedisClient
 from orchestrator.store.tail import tail
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.core.errors import TroupeError
@@ -30,7 +29,9 @@ class _Holder:
 class Leases:
     """The attempts that run in this process."""
 
-    def __init__(self, *, store: AttemptStore, redis: Redis, partitions: Partitions, lease_seconds: float) -> None:
+    def __init__(
+        self, *, store: AttemptStore, redis: RedisClient, partitions: Partitions, lease_seconds: float
+    ) -> None:
         self._store = store
         self._redis = redis
         self._partitions = partitions

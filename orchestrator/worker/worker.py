@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
+from contextlib import aclosing
 from functools import partial
 from typing import Any, Final
 
@@ -16,7 +17,6 @@ from orchestrator.worker.receipts import Receipt, Settlement
 from troupe.core.logs import bound, get_logger
 from troupe.core.server import Drain
 
-_BLOCK_MS: Final = 2_000
 _RECLAIM_SECONDS: Final = 1.0
 
 
@@ -75,14 +75,16 @@ class Worker:
                     group.create_task(self._reclaim(agent, attempts))
 
     async def _receive(self, agent: str, attempts: asyncio.TaskGroup) -> None:
-        await persistently(lambda: self._store.join(agent))
-        while True:
-            await self._directory.wait_for(agent)
-            async with self._room(agent):
-                pass
-            for delivery in await persistently(lambda: self._store.receive(agent, count=1, block_ms=_BLOCK_MS)):
-                self._accept(delivery, attempts)
-            await asyncio.sleep(0)  # lets the attempts take their room
+        await persistently(lambda: self._consume(agent, attempts))
+
+    async def _consume(self, agent: str, attempts: asyncio.TaskGroup) -> None:
+        await self._store.join(agent)
+        await self._has_room(agent)
+        async with aclosing(self._store.deliveries(agent)) as deliveries:
+            async for delivery in deliveries:
+                if delivery is not None:
+                    self._accept(delivery, attempts)
+                await self._has_room(agent)
 
     async def _reclaim(self, agent: str, attempts: asyncio.TaskGroup) -> None:
         await persistently(lambda: self._store.join(agent))
@@ -128,6 +130,13 @@ class Worker:
     async def _in_time(last_words: Coroutine[Any, Any, bool]) -> None:
         async with asyncio.timeout(1):
             await last_words
+
+    async def _has_room(self, agent: str) -> None:
+        """Returns when a server of the agent answers and at least one more step can start."""
+        await asyncio.sleep(0)  # lets what was accepted take its room
+        await self._directory.wait_for(agent)
+        async with self._room(agent):
+            pass
 
     def _room(self, agent: str) -> asyncio.Semaphore:
         if agent not in self._slots:

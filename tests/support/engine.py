@@ -39,13 +39,14 @@ class Engine:
     address: str = field(default_factory=lambda: f"127.0.0.1:{free_port()}")
     stack: ExitStack = field(default_factory=ExitStack)
 
-    def start_orchestrator(self, address: str | None = None) -> subprocess.Popen[bytes]:
+    def start_orchestrator(self, address: str | None = None, **settings: str) -> subprocess.Popen[bytes]:
         env = {
             "TROUPE_ORCHESTRATOR__SERVER__LISTEN": address or self.address,
             "TROUPE_ORCHESTRATOR__SERVER__GRACE_SECONDS": "1",
             "TROUPE_ORCHESTRATOR__REDIS_URL": self.redis.url,
             "TROUPE_ORCHESTRATOR__AGENTS": f'["{self.agents_address}"]',
             "TROUPE_ORCHESTRATOR__CHECKPOINT_SECONDS": "0.5",
+            **settings,
         }
         return self._start("orchestrator", env)
 

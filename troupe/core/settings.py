@@ -6,6 +6,7 @@ the same field in the table `[<section>]`. The file is `troupe.toml` in the work
 """
 
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -14,6 +15,7 @@ from pydantic import ValidationError
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 CONFIG_VARIABLE = "TROUPE_CONFIG"
+_CREDENTIALS = re.compile(r"//[^/@]*@")
 
 
 class SettingsError(Exception):
@@ -80,4 +82,5 @@ def _explain(cls: type[ServiceSettings], location: tuple[int | str, ...], proble
     path = [str(part) for part in location]
     variable = f"TROUPE_{cls.section.upper()}__" + "__".join(path).upper()
     name = ".".join([cls.section, *path])
-    return f"setting `{name}` = {value!r}: {problem} (variable {variable} or {str(config_path())!r})"
+    shown = _CREDENTIALS.sub("//***@", repr(value))
+    return f"setting `{name}` = {shown}: {problem} (variable {variable} or {str(config_path())!r})"

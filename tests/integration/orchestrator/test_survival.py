@@ -22,6 +22,7 @@ from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
 from troupe.api.orchestrator.v1.event_pb2 import TaskEvent
 from troupe.api.orchestrator.v1.orchestrator_service_pb2_grpc import OrchestratorServiceStub
 from troupe.core.errors import TroupeError
+from troupe.local.launch import free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -153,11 +154,23 @@ async def test_the_api_starts_without_redis_says_so_and_recovers(own: Engine, ag
         assert kinds(await history(stub, await submit(stub, spec(("a", "noop", "x", [])))))[-1] == "task_completed"
 
 
+async def test_a_process_with_another_number_of_partitions_is_not_healthy(own: Engine, agents: ScriptedAgents) -> None:
+    own.start_orchestrator()
+    await healthy(own.address)
+    other = f"127.0.0.1:{free_port()}"
+    own.start_orchestrator(other, TROUPE_ORCHESTRATOR__PARTITIONS="4")
+
+    async def explained() -> bool:
+        return "`partitions` is 4 here and 8 in the Redis" in (own.logs / "orchestrator.log").read_text()
+
+    await until(explained)
+
+
 async def test_a_watcher_goes_on_at_another_replica_where_its_first_one_died(
     own: Engine, agents: ScriptedAgents
 ) -> None:
     doomed = own.start_orchestrator()
-    other = f"127.0.0.1:{own.redis.port + 1}"
+    other = f"127.0.0.1:{free_port()}"
     own.start_orchestrator(other)
     own.start_worker()
     await healthy(own.address)

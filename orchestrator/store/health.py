@@ -1,0 +1,31 @@
+"""The health of the store."""
+
+from typing import Final
+
+from orchestrator.store.partitions import Partitions
+from orchestrator.store.resp import RedisClient
+from troupe.core.health import Check
+
+_PARTITIONS_KEY: Final = "troupe:partitions"
+
+
+def redis_check(redis: RedisClient, partitions: Partitions) -> Check:
+    """A health check that says where Redis was looked for.
+
+    The first process of a deployment writes down the number of partitions; one that was set up with another is not
+    healthy, since it would look for tasks where they are not.
+    """
+
+    async def check() -> None:
+        try:
+            await redis.execute("SET", _PARTITIONS_KEY, partitions.count, "NX")
+            recorded = int(await redis.execute("GET", _PARTITIONS_KEY))
+        except OSError as error:
+            raise ConnectionError(f"no Redis answers at {redis.endpoint}: {error or type(error).__name__}") from None
+        if recorded != partitions.count:
+            raise ConnectionError(
+                f"`partitions` is {partitions.count} here and {recorded} in the Redis at {redis.endpoint};"
+                " it cannot change"
+            )
+
+    return check
