@@ -1,5 +1,6 @@
 """A real tritonserver with the project's models, one for the whole run."""
 
+import hashlib
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -18,7 +19,8 @@ from troupe.local.servers.triton import clean_shared_memory, triton_launch
 def model_repository() -> Path:
     """The prepared models, kept between runs beside the built graph; tests must not write into it."""
     settings = ModelsSettings.load()
-    repository = settings.cache.expanduser() / "test-repository"
+    checkout = hashlib.sha256(str(Path(__file__).resolve()).encode()).hexdigest()[:8]  # checkouts must not share one
+    repository = settings.cache.expanduser() / f"test-repository-{checkout}"
     prepare(repository, weights=weights_folder(settings), cache=settings.cache)
     return repository
 
