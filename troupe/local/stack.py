@@ -56,10 +56,17 @@ def stack_environment() -> Mapping[str, str]:
 
 def _redis(settings: LocalSettings, folder: Path, ports: Ports) -> Program:
     if settings.redis_url:
-        return _elsewhere("redis", settings.redis_url, _REDIS_PORT, probes.redis(settings.redis_url))
+        return _elsewhere("redis", settings.redis_url, _REDIS_PORT, _redis_elsewhere(settings.redis_url))
     port = ports.take("redis", _REDIS_PORT)
     make = partial(redis_launch, data_dir=folder / "redis", port=port)
     return Program(name="redis", address=address(port), probe=probes.redis(f"redis://{address(port)}"), make=make)
+
+
+def _redis_elsewhere(url: str) -> Probe:
+    if urlsplit(url).scheme == "redis":
+        return probes.redis(url)
+    host, _, port = _host_port(url, _REDIS_PORT).rpartition(":")  # TLS: that it listens must do
+    return probes.tcp(host, int(port))
 
 
 def _milvus(settings: LocalSettings, folder: Path, ports: Ports) -> Program:
