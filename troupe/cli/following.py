@@ -21,11 +21,14 @@ from troupe.client import TroupeClient
 _SECOND_CTRL_C_SECONDS: Final = 2.0
 
 
-def progress_for(*, as_json: bool) -> Progress:
-    """JSON when asked for, a drawing on a terminal, plain lines elsewhere."""
+def progress_for(*, as_json: bool, console: Console | None = None) -> Progress:
+    """JSON when asked for, a drawing on a terminal, plain lines elsewhere.
+
+    What else is printed meanwhile must go to the same console, or it tears the drawing.
+    """
     if as_json:
         return JsonProgress()
-    console = Console()
+    console = console or Console()
     return LiveProgress(console) if console.is_terminal and not console.is_dumb_terminal else PlainProgress()
 
 

@@ -58,7 +58,8 @@ async def _ask(client: TroupeClient, folder: Folder, question: str, console: Con
         return USAGE
     console.print(Text(f"\n{question}", style="bold"))
     spec = TaskSpec(input=question, memory_filter=folder.filter)
-    return await follow_task(client, client.run(spec), progress_for(as_json=False), signals=Interrupts())
+    progress = progress_for(as_json=False, console=console)
+    return await follow_task(client, client.run(spec), progress, signals=Interrupts())
 
 
 def _how_to_go_on(console: Console, program: Path, gateway: str, orchestrator: str) -> None:
