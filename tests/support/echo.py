@@ -50,6 +50,7 @@ class Echo:
         self._note(context)
         await context.send_initial_metadata(INITIAL_METADATA)
         count, labels = int(request.task.input), request.task.labels
+        ended = False
         text = "x" * int(labels.get("pad", "0"))
         try:
             for sequence in range(1, count + 1):
@@ -59,10 +60,11 @@ class Echo:
                 event = event_pb2.TaskEvent(task_id="t", sequence=sequence, text_delta=delta)
                 yield pb.RunTaskResponse(events=[event])
                 self.sent[labels.get("name", "")] = sequence
-        except asyncio.CancelledError:
-            self.cancelled.set()
-            raise
-        context.set_trailing_metadata(TRAILING_METADATA)
+            context.set_trailing_metadata(TRAILING_METADATA)
+            ended = True
+        finally:  # a call that is cancelled while it sends only closes the generator
+            if not ended:
+                self.cancelled.set()
 
     async def WatchTask(self, request: pb.WatchTaskRequest, context: Context) -> AsyncIterator[pb.WatchTaskResponse]:
         self._note(context)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import shutil
+import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,7 +19,7 @@ _CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
 def require(runtime: Runtime) -> Sequence[str]:
     """The command that runs a client; skips the test where something is missing for it."""
-    node = shutil.which("node")
+    node = shutil.which("node") or shutil.which("node", path=Path(sys.executable).parent)
     if node is None:
         pytest.skip("Node is not installed")
     if not _PROGRAM.exists():

