@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from weakref import WeakValueDictionary
 
@@ -16,7 +16,9 @@ from agents.memory.parsing.media import media_type_of
 from agents.memory.settings import MemorySettings
 from agents.memory.splitting import HEADING_SEPARATOR
 from agents.memory.store import MemoryStore, StoredDocument, StoredPassage
+from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.api.memory.v1 import memory_service_pb2 as pb
+from troupe.core.errors import TroupeError
 
 Report = Callable[[int, int], None]
 """Called with the passages stored so far and in all."""
@@ -61,8 +63,9 @@ class Ingestion:
         sha256 = hashlib.sha256(source.content).hexdigest()
         version = ids.version(sha256, source.title, media_type, source.metadata)
         known = await self._store.find_document(project, source.uri)
-        stored = await self._store.versions(project, document_id)
-        if known and known.version == version and stored == {version: known.passages}:
+        if known and known.other_version not in ("", version):  # a process stopped in the middle
+            known = await self._without_other(known)
+        if known and known.version == version:
             return Ingested(pb.INGEST_STATUS_UNCHANGED, known)
         split = await self._parser.parse(source.content, uri=source.uri, media_type=media_type)
         document = StoredDocument(
@@ -78,29 +81,54 @@ class Ingestion:
             metadata=dict(source.metadata),
             ingest_time_ms=time.time_ns() // 1_000_000,
         )
-        await self._store_passages(passages_of(document, split), report)
-        await self._store.put_document(document)
-        await self._store.delete_versions(project, document_id, [other for other in stored if other != version])
-        return Ingested(pb.INGEST_STATUS_REPLACED if known else pb.INGEST_STATUS_CREATED, document)
+        await self._replace(known, document, passages_of(document, split), report)
+        return Ingested(pb.INGEST_STATUS_REPLACED if known and known.version else pb.INGEST_STATUS_CREATED, document)
 
-    async def _store_passages(self, passages: Sequence[StoredPassage], report: Report) -> None:
+    async def _replace(
+        self, known: StoredDocument | None, document: StoredDocument, passages: Sequence[StoredPassage], report: Report
+    ) -> None:
+        """Announces the passages, stores them, makes them the document's, and deletes those that were."""
+        old = known or replace(document, version="", passages=0)
+        announcement = replace(old, other_version=document.version, other_passages=len(passages))
         group = self._settings.embed_batch * self._settings.embed_concurrency
         for start in range(0, len(passages), group):
             batch = passages[start : start + group]
             embeddings = await self._embedder.embed([embedded_text(passage) for passage in batch])
-            await self._store.put_passages(batch, embeddings.vectors, embeddings.model)
+            if start == 0:
+                await self._store.prepare(embeddings.model, len(embeddings.vectors[0]))
+                await self._store.put_document(announcement)
+            await self._store.put_passages(batch, embeddings.vectors)
             report(start + len(batch), len(passages))
+        now = await self._store.find_document(document.project, document.uri)
+        if now is None or document.version not in (now.version, now.other_version):
+            raise _interfered(document.uri)
+        await self._store.put_document(replace(document, other_version=old.version, other_passages=old.passages))
+        if old.version:
+            await self._without_other(replace(document, other_version=old.version, other_passages=old.passages))
+
+    async def _without_other(self, document: StoredDocument) -> StoredDocument:
+        """Deletes the passages of the other version, then its mention."""
+        await self._store.delete_passages(document.document_id, document.other_version, document.other_passages)
+        clean = replace(document, other_version="", other_passages=0)
+        await self._store.put_document(clean)
+        return clean
+
+
+def _interfered(uri: str) -> TroupeError:
+    problem = f"document {uri!r} was changed or deleted by another process at the same time; ingest it again"
+    return TroupeError(ErrorReason.ERROR_REASON_MEMORY_UNAVAILABLE, problem)
 
 
 def passages_of(document: StoredDocument, split: SplitDocument) -> list[StoredPassage]:
     """The passages of a document, with the white space between them."""
     passages: list[StoredPassage] = []
     position = 0
-    for passage in split.passages:
+    for number, passage in enumerate(split.passages):
         text = split.text[passage.start : passage.end]
         passages.append(
             StoredPassage(
                 passage_id=ids.passage_id(document.document_id, passage.start, passage.end, text),
+                number=number,
                 document_id=document.document_id,
                 project=document.project,
                 version=document.version,

@@ -94,9 +94,8 @@ class MemoryServicer(MemoryServiceServicer):
             raise TroupeError(ErrorReason.ERROR_REASON_DOCUMENT_NOT_FOUND, problem)
         start = min(request.start_offset, document.text_length)
         end = min(request.end_offset or document.text_length, document.text_length, start + _MAX_TEXT)
-        stored = self._store.passages(project, document.document_id, start, end)
-        passages = [passage async for passage in stored if passage.version == document.version]
-        text = assemble(passages, start, end)
+        passages = [passage async for passage in self._store.passages(document, start, end)]
+        text = assemble((p for p in passages if p.start < end and p.end > start), start, end)
         return pb.GetDocumentResponse(document=_document(document), text=text, start_offset=start)
 
     async def GetStats(self, request: pb.GetStatsRequest, context: Context) -> pb.GetStatsResponse:
@@ -117,6 +116,7 @@ class MemoryServicer(MemoryServiceServicer):
             async with asyncio.TaskGroup() as group:
                 for _ in range(min(self._settings.concurrent_documents, len(request.documents))):
                     group.create_task(self._ingest_some(request.project or DEFAULT_PROJECT, waiting, events))
+            await self._store.settle()
         except BaseExceptionGroup as errors:
             raise _first(errors) from None
         finally:

@@ -1,6 +1,7 @@
 """Rows of the collections from and to values. Pure."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any, Final
 
 from agents.memory.milvus.filters import mark
@@ -9,37 +10,20 @@ from agents.memory.store import StoredDocument, StoredPassage
 from agents.memory.terms import terms
 
 PASSAGE_FIELDS: Final = [
-    "passage_id",
-    "document_id",
-    "project",
-    "version",
-    "title",
-    "uri",
-    "heading",
-    "start_offset",
-    "end_offset",
-    "gap",
-    "text",
-    "metadata",
+    *("passage_id", "number", "document_id", "project", "version", "title", "uri", "heading"),
+    *("start_offset", "end_offset", "gap", "text", "metadata"),
 ]
-DOCUMENT_FIELDS: Final = [
-    "document_id",
-    "project",
-    "uri",
-    "title",
-    "media_type",
-    "content_sha256",
-    "version",
-    "passages",
-    "text_length",
-    "metadata",
-    "ingest_time_ms",
-]
+DOCUMENT_FIELDS: Final = [field.name for field in fields(StoredDocument)]
 
 
 def document_key(project: str, uri: str) -> str:
     """The primary key of a document's record. A project has no slash, so keys sort by project, then by URI."""
     return f"{project}/{uri}"
+
+
+def passage_key(document_id: str, version: str, number: int) -> str:
+    """The primary key of a passage."""
+    return f"{document_id}-{version}-{number:08}"
 
 
 def document_row(document: StoredDocument) -> dict[str, Any]:
@@ -57,7 +41,9 @@ def read_document(row: Mapping[str, Any]) -> StoredDocument:
 def passage_row(passage: StoredPassage, vector: Sequence[float], *, hybrid: bool) -> dict[str, Any]:
     """The row of a passage."""
     row: dict[str, Any] = {
+        "key": passage_key(passage.document_id, passage.version, passage.number),
         "passage_id": passage.passage_id,
+        "number": passage.number,
         "document_id": passage.document_id,
         "project": passage.project,
         "version": passage.version,

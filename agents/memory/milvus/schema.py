@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from agents.memory.milvus.filters import equals
+from agents.memory.milvus.filters import one_of
 
 MAX_TEXT_BYTES: Final = 65_535
 MAX_URI_BYTES: Final = 4 * 1024
@@ -19,23 +19,28 @@ _MODEL_KEY: Final = "/model"  # no project is empty, so no document has this key
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How a collection of passages was made. Without `hybrid`, its Milvus has no BM25: search is dense only."""
+    """How a collection of passages was made. Without `hybrid`, its Milvus has no BM25: search is dense only.
+
+    `lite` is milvus-lite, which indexes nothing until it is told to.
+    """
 
     model: str
     dimensions: int
     hybrid: bool
+    lite: bool = False
 
 
 def read_layout(client: Any, collection: str, model: str, timeout: float) -> Layout:
     """The layout of a collection of passages."""
+    lite = "lite" in client.get_server_version(timeout=timeout)
     description = client.describe_collection(collection, timeout=timeout)
     fields = {field["name"]: field for field in description["fields"]}
-    return Layout(model, int(fields["vector"]["params"]["dim"]), hybrid="words" in fields)
+    return Layout(model, int(fields["vector"]["params"]["dim"]), hybrid="words" in fields, lite=lite)
 
 
 def read_model(client: Any, documents: str, timeout: float) -> str | None:
     """The model that the passages are embedded by, from a record of its own: milvus-lite keeps no descriptions."""
-    clause = equals("key", _MODEL_KEY)
+    clause = one_of("key", [_MODEL_KEY])
     rows = client.query(documents, filter=clause, output_fields=["title"], limit=1, timeout=timeout)
     return rows[0]["title"] if rows else None
 
@@ -43,7 +48,7 @@ def read_model(client: Any, documents: str, timeout: float) -> str | None:
 def write_model(client: Any, documents: str, model: str, timeout: float) -> None:
     """Notes the model that the passages are embedded by."""
     texts = {**dict.fromkeys(_DOCUMENT_TEXTS, ""), "title": model}
-    numbers = {"passages": 0, "text_length": 0, "ingest_time_ms": 0}
+    numbers = dict.fromkeys(_DOCUMENT_NUMBERS, 0)
     row = {**texts, **numbers, "key": _MODEL_KEY, "project": "", "metadata": {}, "unused": UNUSED_VECTOR}
     client.upsert(documents, [row], timeout=timeout)
 
@@ -54,10 +59,12 @@ def create_passages(client: Any, collection: str, layout: Layout, consistency: s
     from pymilvus import DataType  # noqa: PLC0415
 
     schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
-    schema.add_field("passage_id", DataType.VARCHAR, max_length=64, is_primary=True)
+    # Keys can be told from a document's record, so that passages are read and deleted without a search for them.
+    schema.add_field("key", DataType.VARCHAR, max_length=128, is_primary=True)
     schema.add_field("project", DataType.VARCHAR, max_length=64, is_partition_key=True)
     for name, max_length in _PASSAGE_TEXTS.items():
         schema.add_field(name, DataType.VARCHAR, max_length=max_length)
+    schema.add_field("number", DataType.INT64)
     schema.add_field("start_offset", DataType.INT64)
     schema.add_field("end_offset", DataType.INT64)
     schema.add_field("metadata", DataType.JSON)
@@ -88,7 +95,7 @@ def create_documents(client: Any, collection: str, timeout: float) -> None:
     schema.add_field("project", DataType.VARCHAR, max_length=64, is_partition_key=True)
     for name, max_length in _DOCUMENT_TEXTS.items():
         schema.add_field(name, DataType.VARCHAR, max_length=max_length)
-    for name in ("passages", "text_length", "ingest_time_ms"):
+    for name in _DOCUMENT_NUMBERS:
         schema.add_field(name, DataType.INT64)
     schema.add_field("metadata", DataType.JSON)
     # Before 2.6, Milvus takes no collection without a vector.
@@ -111,6 +118,7 @@ def make_searchable(client: Any, collection: str, timeout: float) -> None:
 
 
 _PASSAGE_TEXTS: Final[Mapping[str, int]] = {
+    "passage_id": 64,
     "document_id": 64,
     "version": 64,
     "title": 2_100,
@@ -126,7 +134,9 @@ _DOCUMENT_TEXTS: Final[Mapping[str, int]] = {
     "media_type": 64,
     "content_sha256": 64,
     "version": 64,
+    "other_version": 64,
 }
+_DOCUMENT_NUMBERS: Final = ("passages", "text_length", "ingest_time_ms", "other_passages")
 _INDEXES: Final[Mapping[str, Mapping[str, Any]]] = {
     "vector": {"index_type": "AUTOINDEX", "metric_type": "COSINE"},
     # k1 and b as in Robertson and Zaragoza, "The Probabilistic Relevance Framework", 2009.

@@ -1,7 +1,7 @@
 """`MemoryStore` on Milvus."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, Self, TypeVar
 
@@ -14,6 +14,7 @@ from agents.memory.milvus.rows import (
     PASSAGE_FIELDS,
     document_key,
     document_row,
+    passage_key,
     passage_row,
     read_document,
     read_passage,
@@ -30,7 +31,9 @@ T = TypeVar("T")
 
 # Cormack, Clarke and Büttcher, "Reciprocal Rank Fusion outperforms Condorcet", 2009.
 _RRF_K: Final = 60
-_SCAN_PAGE: Final = 1_000
+_CHUNK: Final = 1_000  # rows a call; Milvus answers no more than 16,384
+_SETTLE_AT_ONCE: Final = 1_000
+_SETTLE_AT_END: Final = 100
 # Collection not found, not loaded, not fully loaded.
 _NOT_LOADED: Final = (100, 101, 103)
 _PREPARE_ATTEMPTS: Final = 20
@@ -51,6 +54,7 @@ class MilvusStore:
         self._connection = MilvusConnection(uri=uri, token=settings.milvus_token, timeout_seconds=timeout)
         self._timeout = timeout
         self._layout: Layout | None = None
+        self._unsettled = _SETTLE_AT_END  # what a process before this one left is not known
         self._preparing = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
@@ -65,68 +69,77 @@ class MilvusStore:
         await self._connection.call(lambda client: client.get_server_version(timeout=self._timeout))
 
     async def find_document(self, project: str, uri: str) -> StoredDocument | None:
-        """The document of a URI."""
-        clause = equals("key", document_key(project, uri))
-        return await self._one_document(all_of([equals("project", project), clause]))
+        """The record of a URI, also while it has no passages yet."""
+        rows = await self._get(self._documents, [document_key(project, uri)], DOCUMENT_FIELDS)
+        return read_document(rows[0]) if rows else None
 
     async def get_document(self, project: str, document_id: str) -> StoredDocument | None:
         """The document of an id."""
-        if not is_id(document_id):
-            return None
-        return await self._one_document(all_of([equals("project", project), equals("document_id", document_id)]))
+        found = await self._documents_of(project, [document_id])
+        return next((document for document in found if document.passages), None)
 
     async def list_documents(self, project: str, *, after_uri: str, limit: int) -> Sequence[StoredDocument]:
         """Documents in the order of their URIs, from the first after `after_uri`."""
-        key = document_key(project, after_uri)
-        rows = await self._page(
-            self._documents, equals("project", project), key="key", after=key, fields=DOCUMENT_FIELDS, limit=limit
-        )
+        rows = await self._page(project, DOCUMENT_FIELDS, after=document_key(project, after_uri), limit=limit)
         return [read_document(row) for row in rows]
 
-    async def versions(self, project: str, document_id: str) -> Mapping[str, int]:
-        """How many passages of each version are stored of a document."""
-        counts: dict[str, int] = {}
-        async for row in self._scan(self._of_document(project, document_id), ["version"]):
-            counts[row["version"]] = counts.get(row["version"], 0) + 1
-        return counts
+    async def prepare(self, model: str, dimensions: int) -> None:
+        """Makes room for the vectors of a model; comes before anything is put."""
+        layout = await self._stored_layout()
+        if layout is None:
+            async with self._preparing:
+                layout = self._layout = await self._prepare(Layout(model, dimensions, hybrid=True))
+        assert layout is not None
+        self._check_model(layout, model, dimensions)
 
-    async def put_passages(
-        self, passages: Sequence[StoredPassage], vectors: Sequence[Sequence[float]], model: str
-    ) -> None:
-        """Stores passages, in place of those with the same ids."""
-        layout = await self._prepared(model, len(vectors[0]))
+    async def put_passages(self, passages: Sequence[StoredPassage], vectors: Sequence[Sequence[float]]) -> None:
+        """Stores passages, in place of those with the same version and number."""
+        layout = await self._stored_layout()
+        assert layout is not None, "`prepare` comes first"
         rows = await asyncio.to_thread(
             lambda: [passage_row(p, v, hybrid=layout.hybrid) for p, v in zip(passages, vectors, strict=True)]
         )
         await self._call(lambda client: client.upsert(self._passages, rows, timeout=self._timeout))
+        self._unsettled += len(rows)
+        if self._unsettled >= _SETTLE_AT_ONCE:
+            await self._flush()
 
     async def put_document(self, document: StoredDocument) -> None:
         """Stores a document's record, in place of the one with the same URI."""
         row = document_row(document)
         await self._call(lambda client: client.upsert(self._documents, [row], timeout=self._timeout))
 
-    async def delete_versions(self, project: str, document_id: str, versions: Sequence[str]) -> None:
-        """Deletes the passages of a document that have one of the versions."""
-        if versions:
-            clause = all_of([self._of_document(project, document_id), one_of("version", versions)])
-            await self._delete(self._passages, clause)
+    async def delete_passages(self, document_id: str, version: str, passages: int) -> None:
+        """Deletes the passages of one version of a document."""
+        for numbers in _chunks(range(passages)):
+            keys = [passage_key(document_id, version, number) for number in numbers]
+            await self._delete(self._passages, one_of("key", keys))
+
+    async def settle(self) -> None:
+        """Has milvus-lite index what is new: until then it compares every vector in Python."""
+        if self._unsettled >= _SETTLE_AT_END:
+            await self._flush()
 
     async def delete_documents(self, project: str, document_ids: Sequence[str]) -> int:
         """Deletes documents with their passages, the records last: what is left of a failure can be deleted again."""
-        ids = sorted({document_id for document_id in document_ids if is_id(document_id)})
-        if not ids or await self._stored_layout() is None:
-            return 0
-        clause = all_of([equals("project", project), one_of("document_id", ids)])
-        rows = await self._query(self._documents, clause, ["document_id"], len(ids))
-        await self._delete(self._passages, clause)
-        await self._delete(self._documents, clause)
-        return len(rows)
+        found = await self._documents_of(project, document_ids)
+        for document in found:
+            await self.delete_passages(document.document_id, document.version, document.passages)
+            await self.delete_passages(document.document_id, document.other_version, document.other_passages)
+        if found:
+            keys = [document_key(project, document.uri) for document in found]
+            await self._delete(self._documents, one_of("key", keys))
+        return sum(document.passages > 0 for document in found)
 
-    async def passages(self, project: str, document_id: str, start: int, end: int) -> AsyncIterator[StoredPassage]:
-        """The passages of a document that touch a range of its text, in no order."""
-        within = f"start_offset < {end} and end_offset > {start}"
-        async for row in self._scan(all_of([self._of_document(project, document_id), within]), PASSAGE_FIELDS):
-            yield read_passage(row)
+    async def passages(self, document: StoredDocument, start: int, end: int) -> AsyncIterator[StoredPassage]:
+        """The passages of a document that touch a range of its text, and some more, in order."""
+        first = await self._first_after(document, start) if document.passages > _CHUNK else 0
+        for numbers in _chunks(range(first, document.passages)):
+            rows = await self._passages_of(document, numbers, PASSAGE_FIELDS)
+            for row in sorted(rows, key=lambda row: int(row["number"])):
+                yield read_passage(row)
+            if not rows or max(row["end_offset"] for row in rows) >= end:
+                return
 
     async def search(self, query: Query) -> Sequence[FoundPassage]:
         """The passages that bear on the query, best first."""
@@ -138,16 +151,22 @@ class MilvusStore:
         only = one_of("document_id", ids) if ids else ""
         clause = all_of([equals("project", query.project), only, has_marks(query.metadata)])
         hits = await self._call(lambda client: self._search(client, layout, query, clause))
-        return [FoundPassage(read_passage(hit["entity"]), hit["distance"]) for hit in hits]
+        # While a document is replaced, a passage that did not change is there twice.
+        best: dict[str, dict[str, Any]] = {}
+        for hit in hits:
+            best.setdefault(hit["entity"]["passage_id"], hit)
+        return [FoundPassage(read_passage(hit["entity"]), hit["distance"]) for hit in best.values()]
 
     async def count(self, project: str) -> Counts:
-        """What the project holds."""
+        """What the project holds, summed over the records: milvus-lite counts passages by reading them all."""
         layout = await self._stored_layout()
         if layout is None:
             return Counts(0, 0, "", 0)
-        documents, passages = await asyncio.gather(
-            *(self._count(name, project) for name in (self._documents, self._passages))
-        )
+        documents, passages, after = 0, 0, document_key(project, "")
+        while rows := await self._page(project, ["key", "passages"], after=after, limit=_CHUNK):
+            documents += len(rows)
+            passages += sum(row["passages"] for row in rows)
+            after = rows[-1]["key"]
         return Counts(documents, passages, layout.model, layout.dimensions)
 
     def _search(self, client: Any, layout: Layout, query: Query, clause: str) -> list[dict[str, Any]]:
@@ -165,55 +184,54 @@ class MilvusStore:
             hits = client.hybrid_search(self._passages, [meaning, wording], RRFRanker(_RRF_K), **options)
         return list(hits[0])
 
-    async def _one_document(self, clause: str) -> StoredDocument | None:
-        rows = await self._query(self._documents, clause, DOCUMENT_FIELDS, 1)
-        return read_document(rows[0]) if rows else None
+    async def _documents_of(self, project: str, document_ids: Sequence[str]) -> Sequence[StoredDocument]:
+        ids = sorted({document_id for document_id in document_ids if is_id(document_id)})
+        clause = all_of([equals("project", project), one_of("document_id", ids)])
+        rows = await self._query(self._documents, clause, DOCUMENT_FIELDS, limit=len(ids)) if ids else []
+        return [read_document(row) for row in rows]
 
-    async def _count(self, collection: str, project: str) -> int:
-        clause = equals("project", project)
-        rows: Any = await self._call(
-            lambda client: client.query(collection, filter=clause, output_fields=["count(*)"], timeout=self._timeout)
-        )
-        return int(rows[0]["count(*)"])
+    async def _passages_of(
+        self, document: StoredDocument, numbers: Iterable[int], fields: Sequence[str]
+    ) -> Sequence[Mapping[str, Any]]:
+        keys = [passage_key(document.document_id, document.version, number) for number in numbers]
+        return await self._get(self._passages, keys, fields)
 
-    async def _scan(self, clause: str, fields: Sequence[str]) -> AsyncIterator[Mapping[str, Any]]:
-        """All rows of passages, in pages: Milvus answers no more than 16,384 rows at once."""
-        after = ""
-        while True:
-            wanted = ["passage_id", *fields]
-            rows = await self._page(
-                self._passages, clause, key="passage_id", after=after, fields=wanted, limit=_SCAN_PAGE
-            )
-            for row in rows:
-                yield row
-            if len(rows) < _SCAN_PAGE:
-                return
-            after = rows[-1]["passage_id"]
+    async def _first_after(self, document: StoredDocument, start: int) -> int:
+        """The number of the first passage that ends after an offset, by bisection."""
+        low, high = 0, document.passages
+        while low < high:
+            middle = (low + high) // 2
+            rows = await self._passages_of(document, [middle], ["end_offset"])
+            if rows and rows[0]["end_offset"] <= start:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+    async def _get(self, collection: str, keys: Sequence[str], fields: Sequence[str]) -> Sequence[Mapping[str, Any]]:
+        """Rows by primary key, in no order. This form alone makes milvus-lite look them up."""
+        return await self._query(collection, one_of("key", keys), fields, limit=len(keys))
 
     async def _page(
-        self, collection: str, clause: str, *, key: str, after: str, fields: Sequence[str], limit: int
+        self, project: str, fields: Sequence[str], *, after: str, limit: int
     ) -> Sequence[Mapping[str, Any]]:
-        """The first rows by primary key after `after`; only as an iterator's page are rows sorted."""
-        beyond = all_of([clause, f"{key} > {quoted(after)}"])
-        return await self._query(collection, beyond, fields, limit, iterator="True")
+        """The first records by key after `after`; only as an iterator's page are rows sorted."""
+        clause = all_of([equals("project", project), "passages > 0", f"key > {quoted(after)}"])
+        return await self._query(self._documents, clause, fields, limit=limit, iterator="True")
 
     async def _query(
-        self, collection: str, clause: str, fields: Sequence[str], limit: int, **options: str
+        self, collection: str, clause: str, fields: Sequence[str], *, limit: int, **options: str
     ) -> Sequence[Mapping[str, Any]]:
         if await self._stored_layout() is None:
             return []
-        return await self._call(
-            lambda client: list(
-                client.query(
-                    collection,
-                    filter=clause,
-                    output_fields=list(fields),
-                    limit=limit,
-                    timeout=self._timeout,
-                    **options,
-                )
-            )
-        )
+        options_ = {"output_fields": list(fields), "limit": limit, "timeout": self._timeout, **options}
+        return await self._call(lambda client: list(client.query(collection, filter=clause, **options_)))
+
+    async def _flush(self) -> None:
+        layout, self._unsettled = await self._stored_layout(), 0
+        if layout and layout.lite:
+            for collection in (self._passages, self._documents):
+                await self._call(partial(_flush, collection=collection, timeout=self._timeout))
 
     async def _delete(self, collection: str, clause: str) -> None:
         await self._call(lambda client: client.delete(collection, filter=clause, timeout=self._timeout))
@@ -240,16 +258,6 @@ class MilvusStore:
                 if self._layout is None:
                     self._layout = await self._prepare(None)
         return self._layout
-
-    async def _prepared(self, model: str, dimensions: int) -> Layout:
-        """The layout for passages of a model; creates the collections when there are none."""
-        layout = await self._stored_layout()
-        if layout is None:
-            async with self._preparing:
-                layout = self._layout = await self._prepare(Layout(model, dimensions, hybrid=True))
-        assert layout is not None
-        self._check_model(layout, model, dimensions)
-        return layout
 
     async def _prepare(self, wanted: Layout | None) -> Layout | None:
         """Tries until the collections are there: other processes may be making them at the same moment."""
@@ -295,6 +303,10 @@ class MilvusStore:
                 " another name and ingest again",
             )
 
-    @staticmethod
-    def _of_document(project: str, document_id: str) -> str:
-        return all_of([equals("project", project), equals("document_id", document_id)])
+
+def _flush(client: Any, *, collection: str, timeout: float) -> None:
+    client.flush(collection, timeout=timeout)
+
+
+def _chunks(numbers: range) -> Iterator[range]:
+    return (numbers[start : start + _CHUNK] for start in range(0, len(numbers), _CHUNK))

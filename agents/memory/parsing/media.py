@@ -11,6 +11,9 @@ HTML: Final = "text/html"
 PDF: Final = "application/pdf"
 
 _BY_SUFFIX: Final = {
+    ".txt": TEXT,
+    ".text": TEXT,
+    ".rst": TEXT,
     ".md": MARKDOWN,
     ".markdown": MARKDOWN,
     ".mdx": MARKDOWN,

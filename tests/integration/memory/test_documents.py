@@ -1,6 +1,7 @@
 """Documents go in, are found, read, listed, replaced and deleted, on a real Milvus."""
 
 import asyncio
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
 import grpc
@@ -53,7 +54,7 @@ async def text_of(
     return (await client.GetDocument(request)).text
 
 
-async def reason_of(call: "grpc.aio.UnaryUnaryCall[object, object]") -> tuple[grpc.StatusCode, str, str]:
+async def reason_of(call: Awaitable[object]) -> tuple[grpc.StatusCode, str, str]:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
     error = TroupeError.from_rpc(caught.value)

@@ -1,7 +1,7 @@
 """What happens when Milvus, the embedder or the client go away."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,7 +51,7 @@ class HeldEmbedder(WordEmbedder):
         return await super().embed(texts)
 
 
-async def failure_of(call: "grpc.aio.UnaryUnaryCall[object, object]") -> TroupeError:
+async def failure_of(call: Awaitable[object]) -> TroupeError:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
     return TroupeError.from_rpc(caught.value)

@@ -1,0 +1,48 @@
+"""The parsing process is bounded in time and memory, and one bad document does not hurt the next."""
+
+import asyncio
+
+import pytest
+
+from agents.memory.parser import Parser
+from troupe.core.errors import TroupeError
+
+MEMORY = 1 << 30
+
+
+async def test_documents_are_parsed_and_split() -> None:
+    async with Parser(timeout_seconds=30, memory_bytes=MEMORY) as parser:
+        document = await parser.parse(b"# T\n\nText \xc3\xbc.", uri="a", media_type="text/markdown")
+    assert (document.text, document.title) == ("# T\n\nText ü.", "T")
+    assert [(p.start, p.end, p.heading) for p in document.passages] == [(0, 12, "T")]
+
+
+async def test_a_document_that_takes_too_long_is_given_up() -> None:
+    async with Parser(timeout_seconds=2, memory_bytes=MEMORY) as parser:
+        with pytest.raises(TroupeError, match="longer than 2 s"):
+            await parser.parse(b"<div>" * 400_000, uri="a", media_type="text/html")
+        assert (await parser.parse(b"next", uri="b", media_type="text/plain")).text == "next"
+
+
+async def test_a_document_that_takes_too_much_memory_is_given_up() -> None:
+    async with Parser(timeout_seconds=60, memory_bytes=256 << 20) as parser:
+        with pytest.raises(TroupeError, match=r"memory|crashed") as caught:
+            await parser.parse(b"\xc3\xbc " * 16_000_000, uri="a", media_type="text/plain")
+        assert caught.value.reason_name == "UNREADABLE_DOCUMENT"
+        assert (await parser.parse(b"next", uri="b", media_type="text/plain")).text == "next"
+
+
+async def test_a_cancelled_document_leaves_a_working_parser() -> None:
+    async with Parser(timeout_seconds=60, memory_bytes=MEMORY) as parser:
+        await parser.parse(b"first", uri="a", media_type="text/plain")
+        slow = asyncio.create_task(parser.parse(b"<div>" * 400_000, uri="a", media_type="text/html"))
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(slow, 0.2)
+        assert (await parser.parse(b"next", uri="b", media_type="text/plain")).text == "next"
+
+
+async def test_documents_may_come_at_once() -> None:
+    async with Parser(timeout_seconds=60, memory_bytes=MEMORY) as parser:
+        contents = [f"text {n}".encode() for n in range(20)]
+        done = await asyncio.gather(*(parser.parse(c, uri="a", media_type="text/plain") for c in contents))
+    assert [document.text.encode() for document in done] == contents

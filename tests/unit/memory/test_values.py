@@ -1,0 +1,107 @@
+"""Filters, terms, page tokens, ids and the text that is put together again."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from milvus_lite.search.filter.tokens import TokenKind, tokenize
+
+from agents.memory import ids
+from agents.memory.document import ParsedDocument
+from agents.memory.ingestion import embedded_text, passages_of
+from agents.memory.milvus.filters import all_of, equals, has_marks, mark, one_of, quoted
+from agents.memory.paging import page_token, read_page_token
+from agents.memory.parser import SplitDocument
+from agents.memory.reading import assemble
+from agents.memory.splitting import split
+from agents.memory.store import StoredDocument, StoredPassage
+from agents.memory.terms import terms
+from troupe.core.errors import TroupeError
+
+ANY_TEXT = st.text(alphabet=st.characters(exclude_categories=["Cs"]))
+
+
+@given(ANY_TEXT)
+def test_a_quoted_value_is_one_literal_with_that_value(value: str) -> None:
+    token, end = tokenize(quoted(value))
+    assert (token.kind, token.value, end.kind) == (TokenKind.STRING, value, TokenKind.EOF)
+
+
+@given(st.dictionaries(ANY_TEXT, ANY_TEXT, max_size=3))
+def test_marks_hold_no_text_of_the_caller(metadata: dict[str, str]) -> None:
+    clause = has_marks(metadata)
+    assert all(mark(key, value) in clause for key, value in metadata.items())
+    assert clause.count('"') == 2 * len(metadata)
+
+
+def test_pairs_are_told_apart() -> None:
+    assert mark("a", "bc") != mark("ab", "c")
+
+
+def test_clauses_are_joined() -> None:
+    assert all_of([equals("project", "p"), "", one_of("id", ["1", "2"])]) == 'project == "p" and id in ["1", "2"]'
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("The Ships' queries, BOXES and glasses", "the ship query boxe and glasse"),
+        ("café ＣＡＦÉ", "cafe cafe"),
+        ("القَاهِرَة", "القاهرة"),
+        ("שָׁלוֹם", "שלום"),
+        ("北京大学 a", "北京 京大 大学 a"),
+        ("x文y", "x 文 y"),
+        ("don't, snake_case 3.14", "don t snake_case 3 14"),
+        ("?!", ""),
+    ],
+)
+def test_terms(text: str, expected: str) -> None:
+    assert terms(text) == expected
+
+
+@given(ANY_TEXT, st.sampled_from(["default", "other"]))
+def test_page_tokens_come_back(uri: str, project: str) -> None:
+    assert read_page_token(project, page_token(project, uri)) == uri
+
+
+@given(st.text(min_size=1))
+def test_other_tokens_are_refused(token: str) -> None:
+    with pytest.raises(TroupeError) as caught:
+        read_page_token("default", token)
+    assert caught.value.reason_name == "INVALID_PAGE_TOKEN"
+
+
+def test_a_token_of_another_project_is_refused() -> None:
+    with pytest.raises(TroupeError):
+        read_page_token("default", page_token("other", "a"))
+
+
+def test_ids_follow_from_what_they_name() -> None:
+    assert ids.document_id("p", "u") == ids.document_id("p", "u") != ids.document_id("q", "u")
+    assert ids.is_id(ids.passage_id("d", 0, 1, "t"))
+    assert not ids.is_id('" or true or "')
+
+
+def stored(text: str, uri: str = "a.md", title: str = "T") -> list[StoredPassage]:
+    document = StoredDocument("d", "p", uri, title, "text/plain", "", "v", 0, len(text), {}, 0)
+    return passages_of(document, SplitDocument(text, title, split(ParsedDocument(text=text))))
+
+
+@given(
+    st.lists(st.sampled_from(["word " * 200, "\n\n\n", " \t", "Ende.", "文" * 300, "\u2003"]), max_size=6), st.data()
+)
+def test_any_range_of_a_text_is_put_together(parts: list[str], data: st.DataObject) -> None:
+    text = "".join(parts)
+    start = data.draw(st.integers(0, len(text)))
+    end = data.draw(st.integers(start, len(text)))
+    touching = [p for p in stored(text) if p.start < end and p.end > start]
+    found = assemble(reversed(touching), start, end)
+    assert len(found) == end - start
+    assert found.split() == text[start:end].split()
+    assert all(a == b or (a == " " and b.isspace()) for a, b in zip(found, text[start:end], strict=True))
+
+
+def test_a_passage_is_embedded_below_its_title() -> None:
+    (passage,) = stored("Some text.")
+    assert embedded_text(passage) == "T\nSome text."
+    (passage,) = stored("Some text.", uri="a.md", title="a.md")
+    assert embedded_text(passage) == "Some text."
