@@ -8,14 +8,19 @@ fits='import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))'
 if [ -x "$venv/bin/python" ] && "$venv/bin/python" -c "$fits" 2>/dev/null && "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
   exit 0
 fi
-for python in "${PYTHON:-python3}" python3.12 python3.11; do
+if [ -n "${PYTHON:-}" ]; then
+  set -- "$PYTHON"
+else
+  set -- python3 python3.12 python3.11
+fi
+for python in "$@"; do
   if command -v "$python" >/dev/null 2>&1 && "$python" -c "$fits" 2>/dev/null; then
     found=$python
     break
   fi
 done
 if [ -z "${found:-}" ]; then
-  echo "Troupe needs Python 3.11 or 3.12; python3 here is: $(python3 --version 2>&1 || true)." >&2
+  echo "Troupe needs Python 3.11 or 3.12; $1 here is: $("$1" --version 2>&1 | head -1 || true)." >&2
   echo "Install one of them, or name it: make PYTHON=/path/to/python3.12 install" >&2
   exit 1
 fi
