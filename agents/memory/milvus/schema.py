@@ -3,6 +3,7 @@
 Any number of processes may prepare them at once; a process that stops half-way is made up for by the next one.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -28,6 +29,12 @@ class Layout:
     dimensions: int
     hybrid: bool
     lite: bool = False
+
+
+def has_bm25(server_version: str) -> bool:
+    """Whether a Milvus has the BM25 function: milvus-lite, and Milvus from 2.5 on."""
+    version = re.search(r"(\d+)\.(\d+)", server_version)
+    return "lite" in server_version or version is None or (int(version[1]), int(version[2])) >= (2, 5)
 
 
 def read_layout(client: Any, collection: str, model: str, timeout: float) -> Layout:

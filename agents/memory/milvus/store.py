@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final, Self, TypeVar
 
@@ -266,11 +267,6 @@ class MilvusStore:
                 return await self._connection.call(partial(self._prepare_once, wanted=wanted))
             except MilvusError as error:
                 problem = error
-            if wanted and wanted.hybrid and "function" in str(problem).lower():
-                get_logger().warning(
-                    "this Milvus has no BM25 function: search is by meaning only", problem=str(problem)
-                )
-                wanted = Layout(wanted.model, wanted.dimensions, hybrid=False)
             await asyncio.sleep(_PREPARE_PAUSE_SECONDS if attempt else 0)
         raise self._connection.unavailable(f"cannot prepare its collections: {problem}")
 
@@ -283,7 +279,10 @@ class MilvusStore:
             schema.create_documents(client, self._documents, timeout)
         schema.make_searchable(client, self._documents, timeout)
         if not there[self._passages] and wanted is not None:
-            schema.create_passages(client, self._passages, wanted, self._settings.consistency, timeout)
+            made = replace(wanted, hybrid=schema.has_bm25(client.get_server_version(timeout=timeout)))
+            if not made.hybrid:
+                get_logger().warning("this Milvus has no BM25, which came with 2.5: search is by meaning only")
+            schema.create_passages(client, self._passages, made, self._settings.consistency, timeout)
         schema.make_searchable(client, self._passages, timeout)
         model = schema.read_model(client, self._documents, timeout)
         if model is None and wanted is None:

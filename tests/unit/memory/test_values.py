@@ -9,6 +9,7 @@ from agents.memory import ids
 from agents.memory.document import ParsedDocument
 from agents.memory.ingestion import embedded_text, passages_of
 from agents.memory.milvus.filters import all_of, equals, has_marks, mark, one_of, quoted
+from agents.memory.milvus.schema import has_bm25
 from agents.memory.paging import page_token, read_page_token
 from agents.memory.parser import SplitDocument
 from agents.memory.reading import assemble
@@ -98,6 +99,21 @@ def test_any_range_of_a_text_is_put_together(parts: list[str], data: st.DataObje
     assert len(found) == end - start
     assert found.split() == text[start:end].split()
     assert all(a == b or (a == " " and b.isspace()) for a, b in zip(found, text[start:end], strict=True))
+
+
+@pytest.mark.parametrize(
+    ("version", "expected"),
+    [
+        ("milvus_lite-3.2.2", True),
+        ("v2.3.5", False),
+        ("2.4.17-lts", False),
+        ("v2.5.0", True),
+        ("3.0", True),
+        ("dev", True),
+    ],
+)
+def test_bm25_depends_on_the_server(version: str, expected: bool) -> None:
+    assert has_bm25(version) is expected
 
 
 def test_a_passage_is_embedded_below_its_title() -> None:
