@@ -31,15 +31,20 @@ class Layout:
     lite: bool = False
 
 
+def is_lite(server_version: str) -> bool:
+    """Whether it is milvus-lite; a small build of Milvus itself also says `lite`, at the end."""
+    return server_version.startswith("milvus_lite")
+
+
 def has_bm25(server_version: str) -> bool:
     """Whether a Milvus has the BM25 function: milvus-lite, and Milvus from 2.5 on."""
     version = re.search(r"(\d+)\.(\d+)", server_version)
-    return "lite" in server_version or version is None or (int(version[1]), int(version[2])) >= (2, 5)
+    return is_lite(server_version) or version is None or (int(version[1]), int(version[2])) >= (2, 5)
 
 
 def read_layout(client: Any, collection: str, model: str, timeout: float) -> Layout:
     """The layout of a collection of passages."""
-    lite = "lite" in client.get_server_version(timeout=timeout)
+    lite = is_lite(client.get_server_version(timeout=timeout))
     description = client.describe_collection(collection, timeout=timeout)
     fields = {field["name"]: field for field in description["fields"]}
     return Layout(model, int(fields["vector"]["params"]["dim"]), hybrid="words" in fields, lite=lite)
@@ -66,9 +71,11 @@ def create_passages(client: Any, collection: str, layout: Layout, consistency: s
     from pymilvus import DataType  # noqa: PLC0415
 
     schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
+    # Milvus 2.3 puts upserted rows into a wrong partition, where a filter by project never looks.
+    partitioned = layout.hybrid
     # Keys can be told from a document's record, so that passages are read and deleted without a search for them.
     schema.add_field("key", DataType.VARCHAR, max_length=128, is_primary=True)
-    schema.add_field("project", DataType.VARCHAR, max_length=64, is_partition_key=True)
+    schema.add_field("project", DataType.VARCHAR, max_length=64, is_partition_key=partitioned)
     for name, max_length in _PASSAGE_TEXTS.items():
         schema.add_field(name, DataType.VARCHAR, max_length=max_length)
     schema.add_field("number", DataType.INT64)
@@ -92,14 +99,14 @@ def create_passages(client: Any, collection: str, layout: Layout, consistency: s
     client.create_collection(collection, schema=schema, consistency_level=consistency, timeout=timeout)
 
 
-def create_documents(client: Any, collection: str, timeout: float) -> None:
+def create_documents(client: Any, collection: str, timeout: float, *, partitioned: bool) -> None:
     """Creates the collection of documents' records, without indexes."""
     from pymilvus import DataType  # noqa: PLC0415 - takes seconds
 
     schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
     # The primary key sorts by project, then by URI: pages of documents follow it.
     schema.add_field("key", DataType.VARCHAR, max_length=MAX_URI_BYTES + 128, is_primary=True)
-    schema.add_field("project", DataType.VARCHAR, max_length=64, is_partition_key=True)
+    schema.add_field("project", DataType.VARCHAR, max_length=64, is_partition_key=partitioned)
     for name, max_length in _DOCUMENT_TEXTS.items():
         schema.add_field(name, DataType.VARCHAR, max_length=max_length)
     for name in _DOCUMENT_NUMBERS:

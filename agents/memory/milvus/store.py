@@ -172,6 +172,7 @@ class MilvusStore:
 
     def _search(self, client: Any, layout: Layout, query: Query, clause: str) -> list[dict[str, Any]]:
         options = {"limit": query.limit, "output_fields": PASSAGE_FIELDS, "timeout": self._timeout}
+        options["consistency_level"] = self._settings.consistency
         words = terms(query.text)
         vector = list(query.vector)
         if not layout.hybrid or not words:
@@ -226,6 +227,7 @@ class MilvusStore:
         if await self._stored_layout() is None:
             return []
         options_ = {"output_fields": list(fields), "limit": limit, "timeout": self._timeout, **options}
+        options_["consistency_level"] = "Strong"  # servers before 2.4 do not go by that of the collection
         return await self._call(lambda client: list(client.query(collection, filter=clause, **options_)))
 
     async def _flush(self) -> None:
@@ -275,13 +277,14 @@ class MilvusStore:
         there = {name: client.has_collection(name, timeout=timeout) for name in (self._documents, self._passages)}
         if wanted is None and not all(there.values()):
             return None
+        bm25 = schema.has_bm25(client.get_server_version(timeout=timeout))
         if not there[self._documents]:
-            schema.create_documents(client, self._documents, timeout)
+            schema.create_documents(client, self._documents, timeout, partitioned=bm25)
         schema.make_searchable(client, self._documents, timeout)
         if not there[self._passages] and wanted is not None:
-            made = replace(wanted, hybrid=schema.has_bm25(client.get_server_version(timeout=timeout)))
-            if not made.hybrid:
+            if not bm25:
                 get_logger().warning("this Milvus has no BM25, which came with 2.5: search is by meaning only")
+            made = replace(wanted, hybrid=bm25)
             schema.create_passages(client, self._passages, made, self._settings.consistency, timeout)
         schema.make_searchable(client, self._passages, timeout)
         model = schema.read_model(client, self._documents, timeout)

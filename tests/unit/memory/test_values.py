@@ -105,7 +105,7 @@ def test_any_range_of_a_text_is_put_together(parts: list[str], data: st.DataObje
     ("version", "expected"),
     [
         ("milvus_lite-3.2.2", True),
-        ("v2.3.5", False),
+        ("v2.3.5-lite", False),
         ("2.4.17-lts", False),
         ("v2.5.0", True),
         ("3.0", True),
