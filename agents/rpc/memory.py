@@ -12,9 +12,9 @@ from agents.memory.ingestion import Ingestion
 from agents.memory.paging import page_token, read_page_token
 from agents.memory.parser import Parser
 from agents.memory.reading import assemble
+from agents.memory.search import MemorySearcher
 from agents.memory.settings import MemorySettings
-from agents.memory.store import FoundPassage, MemoryStore, Query, StoredDocument
-from troupe.api.common.v1.content_pb2 import Passage
+from agents.memory.store import MemoryStore, StoredDocument
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.api.memory.v1 import memory_service_pb2 as pb
 from troupe.api.memory.v1.memory_service_pb2_grpc import MemoryServiceServicer
@@ -26,7 +26,6 @@ _DEFAULT_LIMIT: Final = 10
 _DEFAULT_PAGE: Final = 50
 _MAX_TEXT: Final = 1_000_000
 _MAX_METADATA_BYTES: Final = 60_000  # Milvus takes 65,536 bytes of JSON
-_MAX_QUERY: Final = 4_000  # code points; the embedder reads some 1,000 of them
 
 _Events = asyncio.Queue[pb.IngestResponse | None]
 
@@ -36,7 +35,7 @@ class MemoryServicer(MemoryServiceServicer):
 
     def __init__(self, *, store: MemoryStore, embedder: Embedder, parser: Parser, settings: MemorySettings) -> None:
         self._store = store
-        self._embedder = embedder
+        self._searcher = MemorySearcher(store=store, embedder=embedder)
         self._settings = settings
         self._ingestion = Ingestion(store=store, embedder=embedder, parser=parser, settings=settings)
 
@@ -56,18 +55,14 @@ class MemoryServicer(MemoryServiceServicer):
 
     async def Search(self, request: pb.SearchRequest, context: Context) -> pb.SearchResponse:
         """Finds passages."""
-        text = request.query[:_MAX_QUERY]
-        embeddings = await self._embedder.embed([text])
-        query = Query(
-            project=request.project or DEFAULT_PROJECT,
-            text=text,
-            vector=embeddings.vectors[0],
-            model=embeddings.model,
+        passages = await self._searcher.search(
+            request.project or DEFAULT_PROJECT,
+            request.query,
             limit=request.limit or _DEFAULT_LIMIT,
             metadata=request.filter,
             document_ids=request.document_ids,
         )
-        return pb.SearchResponse(passages=[_passage(found) for found in await self._store.search(query)])
+        return pb.SearchResponse(passages=passages)
 
     async def Delete(self, request: pb.DeleteRequest, context: Context) -> pb.DeleteResponse:
         """Deletes documents."""
@@ -158,22 +153,6 @@ def _check_documents(documents: Sequence[pb.DocumentSource]) -> None:
 
 def _json_bytes(metadata: Mapping[str, str]) -> int:
     return len(json.dumps(dict(metadata), ensure_ascii=False).encode()) if metadata else 0
-
-
-def _passage(found: FoundPassage) -> Passage:
-    passage = found.passage
-    return Passage(
-        passage_id=passage.passage_id,
-        document_id=passage.document_id,
-        document_title=passage.title,
-        document_uri=passage.uri,
-        heading=passage.heading,
-        start_offset=passage.start,
-        end_offset=passage.end,
-        text=passage.text,
-        score=found.score,
-        metadata=passage.metadata,
-    )
 
 
 def _document(stored: StoredDocument) -> pb.Document:
