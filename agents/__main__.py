@@ -1,0 +1,75 @@
+"""`python -m agents`: the agents and the memory."""
+
+from contextlib import AsyncExitStack
+from functools import partial
+
+from agents.builtin.analyzer import Analyzer
+from agents.builtin.retriever import Retriever
+from agents.builtin.writer import Writer
+from agents.memory.embedding import InferenceEmbedder
+from agents.memory.milvus.store import MilvusStore
+from agents.memory.parser import Parser
+from agents.memory.search import MemorySearcher
+from agents.rpc.agent import AgentServicer
+from agents.rpc.memory import MemoryServicer
+from agents.runtime.inference import InferenceModels
+from agents.runtime.runtime import Runtime
+from agents.settings import AgentsSettings
+from agents.tools.memory_search import MemorySearchTool
+from agents.tools.registry import ToolRegistry
+from troupe.api.agent.v1.agent_service_pb2_grpc import add_AgentServiceServicer_to_server
+from troupe.api.memory.v1.memory_service_pb2_grpc import add_MemoryServiceServicer_to_server
+from troupe.core.channels import open_channel
+from troupe.core.health import grpc_health_check
+from troupe.core.server import Drain, run, serving
+
+AGENT_SERVICE = "troupe.api.agent.v1.AgentService"
+MEMORY_SERVICE = "troupe.api.memory.v1.MemoryService"
+
+
+async def main(drain: Drain) -> None:
+    """Serves until the process is asked to stop."""
+    settings = AgentsSettings.load()
+    memory = settings.memory
+    async with AsyncExitStack() as stack:
+        channel = await stack.enter_async_context(open_channel(settings.inference_address))
+        store = await stack.enter_async_context(MilvusStore(uri=settings.milvus_uri, settings=memory))
+        parser = await stack.enter_async_context(
+            Parser(timeout_seconds=memory.parse_timeout_seconds, memory_bytes=memory.parse_memory_bytes)
+        )
+        embedder = InferenceEmbedder(
+            channel=channel,
+            model=memory.embedding_model,
+            batch=memory.embed_batch,
+            concurrency=memory.embed_concurrency,
+            timeout_seconds=memory.embed_timeout_seconds,
+        )
+        search = MemorySearcher(store=store, embedder=embedder)
+        runtime = Runtime(
+            agents=[_retriever(settings), Analyzer(), Writer()],
+            models=InferenceModels(channel=channel),
+            tools=ToolRegistry([MemorySearchTool(memory=search)]),
+            settings=settings.execution,
+            default_model=settings.model,
+        )
+        agents = AgentServicer(runtime=runtime)
+        documents = MemoryServicer(store=store, embedder=embedder, parser=parser, settings=memory)
+        services = {
+            AGENT_SERVICE: partial(add_AgentServiceServicer_to_server, agents),
+            MEMORY_SERVICE: partial(add_MemoryServiceServicer_to_server, documents),
+        }
+        dependencies = {"inference": grpc_health_check(channel), "milvus": store.check}
+        async with serving(settings.server, drain=drain, services=services, dependencies=dependencies):
+            await drain.wait()
+
+
+def _retriever(settings: AgentsSettings) -> Retriever:
+    return Retriever(
+        passages=settings.retrieval.passages,
+        max_passages=settings.retrieval.max_passages,
+        max_iterations=settings.execution.max_iterations,
+    )
+
+
+if __name__ == "__main__":
+    run("agents", main)

@@ -1,0 +1,72 @@
+"""What passages say about a question: asked of the model, checked against the passages."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from agents.builtin.citing import overlaps
+from agents.builtin.evidence import Supported, read_answer, support, texts_to_compare
+from agents.builtin.prompts import analysis_messages, source_of
+from agents.builtin.similarity import Vector, cosine, vectors_of
+from agents.builtin.text.blocks import Kind
+from agents.runtime.context import AgentContext
+from troupe.api.common.v1.content_pb2 import Finding, Passage
+
+_MAX_OUTPUT_TOKENS: Final = 600
+_SAME: Final = 0.95
+_ASKS_FOR_ROWS: Final = re.compile(
+    r"\b(?:tables?|rows?|columns?|figures?|numbers?|values?|versions?|defaults?|benchmarks?|measure\w*|compare\w*"
+    r"|how (?:many|much|long|fast|often|large|big))\b",
+    re.IGNORECASE,
+)
+
+
+async def analyze(question: str, passages: Sequence[Passage], context: AgentContext) -> list[Finding]:
+    """The findings, most relevant first; empty when the passages do not answer."""
+    if not passages:
+        return []
+    numbered = dict(enumerate(passages, start=1))
+    messages = analysis_messages(question, [source_of(number, passage) for number, passage in numbered.items()])
+    said = await context.complete(messages, max_output_tokens=_MAX_OUTPUT_TOKENS)
+    found = read_answer(said.text, numbered)
+    vectors = dict(await vectors_of(context, texts_to_compare(found, numbered)))
+
+    def similar(one: str, other: str) -> float:
+        return cosine(vectors[one], vectors[other])
+
+    supported = [s for statement in found if (s := support(statement, numbered, similar)) is not None]
+    supported = _without_rows(question, supported)
+    if not supported:
+        return []
+    vectors = await vectors_of(context, [question, *(s.text for s in supported)])
+    return _findings(question, _distinct(supported, vectors), vectors)
+
+
+def _without_rows(question: str, found: Sequence[Supported]) -> list[Supported]:
+    """Rows of tables stand only where they are asked for, or where there is nothing else."""
+    prose = [s for s in found if s.kind is not Kind.ROW]
+    return prose if prose and not _ASKS_FOR_ROWS.search(question) else list(found)
+
+
+def _distinct(found: Sequence[Supported], vectors: Mapping[str, Vector]) -> list[Supported]:
+    """Without what an earlier statement says already, or a longer one at the same place."""
+    kept: list[Supported] = []
+    for statement in found:
+        twin = next((k for k in kept if overlaps(k.evidence[0], statement.evidence[0])), None)
+        if twin is not None:
+            if len(statement.text) > len(twin.text):
+                kept[kept.index(twin)] = statement
+        elif all(cosine(vectors[k.text], vectors[statement.text]) <= _SAME for k in kept):
+            kept.append(statement)
+    return kept
+
+
+def _findings(question: str, found: Sequence[Supported], vectors: Mapping[str, Vector]) -> list[Finding]:
+    """The model's first statement answers best, whatever the vectors say of the others."""
+    rated = [cosine(vectors[question], vectors[s.text]) for s in found]
+    rated[0] = max(rated)
+    findings = [
+        Finding(statement=s.text, topic=question, evidence=s.evidence, relevance=round(relevance, 4))
+        for s, relevance in zip(found, rated, strict=True)
+    ]
+    return sorted(findings, key=lambda finding: -finding.relevance)

@@ -1,0 +1,89 @@
+"""How a quote reads: without the marks of Markdown, reStructuredText and HTML, with a full stop."""
+
+import html
+import re
+from typing import Final
+
+from agents.builtin.text.blocks import Kind, blocks
+
+_LINE_MARKS: Final = re.compile(
+    r"^[ \t]*(?:>[ \t]?)*(?:#{1,6}[ \t]+)?(?:(?:[-*+•‣◦]|\d{1,3}[.)])[ \t]+)?(?:\[[ xX]\][ \t]+)?"
+)
+_CODE: Final = re.compile(r"(`{1,2})(?!`)(.+?)(?<!`)\1(?!`)_{0,2}", re.DOTALL)
+_ROLE: Final = re.compile(r":[a-zA-Z][\w:+.-]*:(?=`)")
+_RST_LINK: Final = re.compile(r"`([^`<]+?)\s*<[^`>]+>`__?")
+_IMAGE: Final = re.compile(r"!\[[^\]]*\](?:\([^)]*\)|\[[^\]]*\])")
+_LINK: Final = re.compile(r"\[([^\]\[]+)\](?:\([^)\s]*(?:\s+\"[^\"]*\")?\)|\[[^\]\[]*\])")
+_NOTE: Final = re.compile(r"\s*\[\^?\d{1,4}(?:\s*[,–-]\s*\d{1,4})*\]_?")  # other texts' citations would pass for ours
+_TAG: Final = re.compile(r"</?[a-zA-Z][^<>]*>|<!--.*?-->", re.DOTALL)
+_AUTOLINK: Final = re.compile(r"<(https?://[^\s>]+|[\w.+-]+@[\w.-]+)>")
+_STRONG: Final = re.compile(r"(\*\*|__)(?=\S)(.+?)(?<=\S)\1", re.DOTALL)
+_EMPHASIS: Final = re.compile(r"(?<![\w*])([*_])(?=[^\s*_])(.+?)(?<=[^\s*_])\1(?![\w*])", re.DOTALL)
+_STRUCK: Final = re.compile(r"~~(.+?)~~", re.DOTALL)
+_ESCAPE: Final = re.compile(r"\\([\\`*_{}\[\]()#+.!|<>~-])")
+_STRAY: Final = re.compile(r"\*\*|(?<!\w)__(?!\w)")
+_SPACE: Final = re.compile(r"\s+")
+_CELLS: Final = re.compile(r"(?<!\\)\|")
+_PLAIN_WORD: Final = re.compile(r"[^\W\d_]+(?=[\s,;:.]|$)")
+_ENDS: Final = ".!?…。！？؟۔।"  # noqa: RUF001 - marks of other scripts
+_CLOSERS: Final = "\"'”’»)*_`]"
+
+
+def readable(quote: str, *, columns: str = "") -> str:
+    """The quote as a sentence of its own. `columns` is the row of a table that names the columns of a quoted row."""
+    rows = quote.lstrip().startswith("|") or bool(columns)
+    return _as_sentence(_row(quote, columns) if rows else plain(quote))
+
+
+def plain(text: str) -> str:
+    """The text on one line, without markup; inline code keeps its backticks."""
+    text = " ".join(_LINE_MARKS.sub("", line) for line in text.splitlines())
+    codes: list[str] = []
+
+    def keep(code: re.Match[str]) -> str:
+        codes.append(f"`{_SPACE.sub(' ', code[2]).strip()}`")
+        return f"\ue000{len(codes) - 1}\ue001"
+
+    text = _CODE.sub(keep, _ROLE.sub("", _RST_LINK.sub(r"\1", text)))
+    text = html.unescape(_TAG.sub("", _AUTOLINK.sub(r"\1", text)))
+    text = _NOTE.sub("", _LINK.sub(r"\1", _IMAGE.sub("", text)))
+    for mark in (_STRONG, _EMPHASIS):
+        text = mark.sub(r"\2", text)
+    text = _ESCAPE.sub(r"\1", _STRAY.sub("", _STRUCK.sub(r"\1", text)))
+    text = re.sub("\ue000(\\d+)\ue001", lambda place: codes[int(place[1])] if int(place[1]) < len(codes) else "", text)
+    return _SPACE.sub(" ", text).strip()
+
+
+def columns_above(text: str, offset: int) -> str:
+    """The row that names the columns of the table row at an offset; empty when there is none."""
+    above = [block for block in blocks(text) if block.end <= offset]
+    for block in reversed(above):
+        line = text[block.start : block.end]
+        if block.kind is Kind.HEADING:
+            return line if line.lstrip().startswith("|") else ""
+        if block.kind is not Kind.ROW:
+            return ""
+    return ""
+
+
+def _row(quote: str, columns: str) -> str:
+    """`First: second; name of third: third`."""
+    cells, names = _cells(quote), _cells(columns)
+    parts = []
+    for place, cell in enumerate(cells[1:], start=1):
+        name = names[place] if len(names) == len(cells) and len(cells) > 2 else ""
+        if cell:
+            parts.append(f"{name}: {cell}" if name else cell)
+    return f"{cells[0]}: {'; '.join(parts)}" if cells[0] and parts else "; ".join(parts) or cells[0]
+
+
+def _cells(row: str) -> list[str]:
+    return [plain(cell) for cell in _CELLS.split(row.strip().removeprefix("|").removesuffix("|"))]
+
+
+def _as_sentence(text: str) -> str:
+    word = _PLAIN_WORD.match(text)
+    if word and word[0].isascii() and word[0].islower():
+        text = text[0].upper() + text[1:]
+    text = text.rstrip(" ,;:—–-")
+    return text if not text or text.rstrip(_CLOSERS).endswith(tuple(_ENDS)) else text + "."

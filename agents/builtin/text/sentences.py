@@ -1,0 +1,44 @@
+"""Cuts text into sentences, each an exact part of it."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from agents.builtin.text.blocks import Block, Kind, blocks
+
+_END: Final = re.compile(r"[.!?…؟۔।]+[\"'”’»)\]*_`]*(?=\s)|[。！？｡]+[」』”’）]*")  # noqa: RUF001 - marks of other scripts
+# Words that a full stop belongs to.
+_ABBREVIATION: Final = re.compile(
+    r"(?:\b(?:approx|ca|cf|dr|e\.g|eds?|eq|etc|figs?|i\.e|incl?|mrs?|nos?|pp?|refs?|st|vol|vs)|\b[A-Z])$", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Code points `start` to `end` of a text."""
+
+    start: int
+    end: int
+
+
+def sentences(text: str) -> list[Span]:
+    """The sentences of paragraphs and list items, in order."""
+    return [s for block in blocks(text) if block.kind in (Kind.PROSE, Kind.ITEM) for s in _of_block(text, block)]
+
+
+def _of_block(text: str, block: Block) -> Iterator[Span]:
+    ends = [m.end() for m in _END.finditer(text, block.start, block.end) if _ends(text, m, block.end)]
+    start = block.start
+    for end in [*ends, block.end]:
+        part = text[start:end]
+        if part.strip():
+            yield Span(start + len(part) - len(part.lstrip()), start + len(part.rstrip()))
+        start = end
+
+
+def _ends(text: str, match: re.Match[str], limit: int) -> bool:
+    if not match[0].startswith("."):
+        return True
+    before = text[max(0, match.start() - 12) : match.start()]
+    return not _ABBREVIATION.search(before) and not text[match.end() : limit].lstrip()[:1].islower()

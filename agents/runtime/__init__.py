@@ -1,0 +1,1 @@
+"""What runs agents: their port, what they may do, and its bounds."""
