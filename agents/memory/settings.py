@@ -12,7 +12,8 @@ class MemorySettings(BaseModel):
 
     collection: str = Field(default="troupe", pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$", description="prefix of names")
     embedding_model: str = Field(default="", description="empty takes the deployment's default embedder")
-    max_document_bytes: int = Field(default=16 << 20, gt=0)
+    # Half of what the orchestrator, through which documents come, lets pass at most.
+    max_document_bytes: int = Field(default=8 << 20, gt=0)
     parse_timeout_seconds: float = Field(default=60, gt=0)
     parse_memory_bytes: int = Field(default=2 << 30, ge=256 << 20, description="address space of the parsing process")
     concurrent_documents: int = Field(default=8, ge=1, le=64)

@@ -27,8 +27,9 @@ if _version_not_supported:
 
 class MemoryServiceStub:
     """Keeps the documents of projects. Every method may answer UNAVAILABLE (`MEMORY_UNAVAILABLE`,
-    `MODEL_UNAVAILABLE`, `SERVER_DRAINING`), INVALID_ARGUMENT (`INVALID_REQUEST`, with `BadRequest`) and
-    RESOURCE_EXHAUSTED (`MESSAGE_TOO_LARGE`; `QUOTA_EXCEEDED`, with `RetryInfo`).
+    `MODEL_UNAVAILABLE`, `SERVER_DRAINING`), INVALID_ARGUMENT (`INVALID_REQUEST`, with `BadRequest`),
+    RESOURCE_EXHAUSTED (`MESSAGE_TOO_LARGE`; `QUOTA_EXCEEDED`, with `RetryInfo`) and FAILED_PRECONDITION
+    (`MODEL_REFUSED`: what is stored was embedded by another model).
     """
 
     def __init__(self, channel):
@@ -71,8 +72,9 @@ class MemoryServiceStub:
 
 class MemoryServiceServicer:
     """Keeps the documents of projects. Every method may answer UNAVAILABLE (`MEMORY_UNAVAILABLE`,
-    `MODEL_UNAVAILABLE`, `SERVER_DRAINING`), INVALID_ARGUMENT (`INVALID_REQUEST`, with `BadRequest`) and
-    RESOURCE_EXHAUSTED (`MESSAGE_TOO_LARGE`; `QUOTA_EXCEEDED`, with `RetryInfo`).
+    `MODEL_UNAVAILABLE`, `SERVER_DRAINING`), INVALID_ARGUMENT (`INVALID_REQUEST`, with `BadRequest`),
+    RESOURCE_EXHAUSTED (`MESSAGE_TOO_LARGE`; `QUOTA_EXCEEDED`, with `RetryInfo`) and FAILED_PRECONDITION
+    (`MODEL_REFUSED`: what is stored was embedded by another model).
     """
 
     def Ingest(self, request, context):
@@ -175,8 +177,9 @@ def add_MemoryServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class MemoryService:
     """Keeps the documents of projects. Every method may answer UNAVAILABLE (`MEMORY_UNAVAILABLE`,
-    `MODEL_UNAVAILABLE`, `SERVER_DRAINING`), INVALID_ARGUMENT (`INVALID_REQUEST`, with `BadRequest`) and
-    RESOURCE_EXHAUSTED (`MESSAGE_TOO_LARGE`; `QUOTA_EXCEEDED`, with `RetryInfo`).
+    `MODEL_UNAVAILABLE`, `SERVER_DRAINING`), INVALID_ARGUMENT (`INVALID_REQUEST`, with `BadRequest`),
+    RESOURCE_EXHAUSTED (`MESSAGE_TOO_LARGE`; `QUOTA_EXCEEDED`, with `RetryInfo`) and FAILED_PRECONDITION
+    (`MODEL_REFUSED`: what is stored was embedded by another model).
     """
 
     @staticmethod

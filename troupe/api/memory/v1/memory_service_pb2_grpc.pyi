@@ -28,8 +28,9 @@ GRPC_VERSION: str
 
 class MemoryServiceStub:
     """Keeps the documents of projects. Every method may answer UNAVAILABLE (`MEMORY_UNAVAILABLE`,
-    `MODEL_UNAVAILABLE`, `SERVER_DRAINING`), INVALID_ARGUMENT (`INVALID_REQUEST`, with `BadRequest`) and
-    RESOURCE_EXHAUSTED (`MESSAGE_TOO_LARGE`; `QUOTA_EXCEEDED`, with `RetryInfo`).
+    `MODEL_UNAVAILABLE`, `SERVER_DRAINING`), INVALID_ARGUMENT (`INVALID_REQUEST`, with `BadRequest`),
+    RESOURCE_EXHAUSTED (`MESSAGE_TOO_LARGE`; `QUOTA_EXCEEDED`, with `RetryInfo`) and FAILED_PRECONDITION
+    (`MODEL_REFUSED`: what is stored was embedded by another model).
     """
 
     @_typing.overload
@@ -73,8 +74,9 @@ class MemoryServiceStub:
 @_typing.type_check_only
 class MemoryServiceAsyncStub(MemoryServiceStub):
     """Keeps the documents of projects. Every method may answer UNAVAILABLE (`MEMORY_UNAVAILABLE`,
-    `MODEL_UNAVAILABLE`, `SERVER_DRAINING`), INVALID_ARGUMENT (`INVALID_REQUEST`, with `BadRequest`) and
-    RESOURCE_EXHAUSTED (`MESSAGE_TOO_LARGE`; `QUOTA_EXCEEDED`, with `RetryInfo`).
+    `MODEL_UNAVAILABLE`, `SERVER_DRAINING`), INVALID_ARGUMENT (`INVALID_REQUEST`, with `BadRequest`),
+    RESOURCE_EXHAUSTED (`MESSAGE_TOO_LARGE`; `QUOTA_EXCEEDED`, with `RetryInfo`) and FAILED_PRECONDITION
+    (`MODEL_REFUSED`: what is stored was embedded by another model).
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -114,8 +116,9 @@ class MemoryServiceAsyncStub(MemoryServiceStub):
 
 class MemoryServiceServicer(metaclass=_abc_1.ABCMeta):
     """Keeps the documents of projects. Every method may answer UNAVAILABLE (`MEMORY_UNAVAILABLE`,
-    `MODEL_UNAVAILABLE`, `SERVER_DRAINING`), INVALID_ARGUMENT (`INVALID_REQUEST`, with `BadRequest`) and
-    RESOURCE_EXHAUSTED (`MESSAGE_TOO_LARGE`; `QUOTA_EXCEEDED`, with `RetryInfo`).
+    `MODEL_UNAVAILABLE`, `SERVER_DRAINING`), INVALID_ARGUMENT (`INVALID_REQUEST`, with `BadRequest`),
+    RESOURCE_EXHAUSTED (`MESSAGE_TOO_LARGE`; `QUOTA_EXCEEDED`, with `RetryInfo`) and FAILED_PRECONDITION
+    (`MODEL_REFUSED`: what is stored was embedded by another model).
     """
 
     @_abc_1.abstractmethod
