@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from agents.builtin.citing import overlaps
-from agents.builtin.evidence import Supported, read_answer, support, texts_to_compare
+from agents.builtin.evidence import Supported, read_answer, supported, texts_to_compare
 from agents.builtin.prompts import analysis_messages, source_of
 from agents.builtin.similarity import Vector, cosine, vectors_of
 from agents.builtin.text.blocks import Kind
@@ -28,18 +28,17 @@ async def analyze(question: str, passages: Sequence[Passage], context: AgentCont
     numbered = dict(enumerate(passages, start=1))
     messages = analysis_messages(question, [source_of(number, passage) for number, passage in numbered.items()])
     said = await context.complete(messages, max_output_tokens=_MAX_OUTPUT_TOKENS)
-    found = read_answer(said.text, numbered)
-    vectors = dict(await vectors_of(context, texts_to_compare(found, numbered)))
+    reading = read_answer(said.text, numbered)
+    vectors = await vectors_of(context, texts_to_compare(reading, numbered))
 
     def similar(one: str, other: str) -> float:
         return cosine(vectors[one], vectors[other])
 
-    supported = [s for statement in found if (s := support(statement, numbered, similar)) is not None]
-    supported = _without_rows(question, supported)
-    if not supported:
+    found = _without_rows(question, supported(reading, numbered, similar))
+    if not found:
         return []
-    vectors = await vectors_of(context, [question, *(s.text for s in supported)])
-    return _findings(question, _distinct(supported, vectors), vectors)
+    vectors = await vectors_of(context, [question, *(s.text for s in found)])
+    return _findings(question, _distinct(found, vectors), vectors)
 
 
 def _without_rows(question: str, found: Sequence[Supported]) -> list[Supported]:
@@ -49,16 +48,16 @@ def _without_rows(question: str, found: Sequence[Supported]) -> list[Supported]:
 
 
 def _distinct(found: Sequence[Supported], vectors: Mapping[str, Vector]) -> list[Supported]:
-    """Without what an earlier statement says already, or a longer one at the same place."""
+    """Without what an earlier statement says already."""
     kept: list[Supported] = []
     for statement in found:
-        twin = next((k for k in kept if overlaps(k.evidence[0], statement.evidence[0])), None)
-        if twin is not None:
-            if len(statement.text) > len(twin.text):
-                kept[kept.index(twin)] = statement
-        elif all(cosine(vectors[k.text], vectors[statement.text]) <= _SAME for k in kept):
+        if not any(_same(statement, other, vectors) for other in kept):
             kept.append(statement)
     return kept
+
+
+def _same(one: Supported, other: Supported, vectors: Mapping[str, Vector]) -> bool:
+    return overlaps(one.evidence[0], other.evidence[0]) or cosine(vectors[one.text], vectors[other.text]) > _SAME
 
 
 def _findings(question: str, found: Sequence[Supported], vectors: Mapping[str, Vector]) -> list[Finding]:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from agents.builtin.answers import Statement, statements
-from agents.builtin.citing import cite, locate, with_context
-from agents.builtin.text.blocks import Kind, block_at
-from agents.builtin.text.readable import columns_above, plain, readable
+from agents.builtin.citing import cite, locate
+from agents.builtin.quotes import Quote, joined, quote
+from agents.builtin.text.blocks import Kind
+from agents.builtin.text.readable import plain
 from agents.builtin.text.sentences import Span, sentences
 from agents.builtin.text.worth import says_something
 from troupe.api.common.v1.content_pb2 import Citation, Passage
@@ -25,54 +26,54 @@ class Supported:
     kind: Kind = Kind.PROSE
 
 
-def read_answer(answer: str, passages: Mapping[int, Passage]) -> list[Statement]:
-    """The statements of an answer whose sources exist, quotations whole."""
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """An answer as it was read: quotations, and what is in the model's own words."""
+
+    quotes: Sequence[Quote]
+    written: Sequence[Statement]
+
+
+def read_answer(answer: str, passages: Mapping[int, Passage]) -> Reading:
+    """The statements of an answer whose sources exist."""
 
     def verbatim(text: str, numbers: Sequence[int]) -> bool:
         return any(n in passages and locate(text, passages[n]) is not None for n in numbers)
 
-    return [s for s in statements(answer, verbatim=verbatim) if any(n in passages for n in s.numbers)]
+    quotes, written = [], []
+    for statement in statements(answer, verbatim=verbatim):
+        if (quoted := quote(statement, passages)) is not None:
+            quotes.append(quoted)
+        elif any(number in passages for number in statement.numbers):
+            written.append(statement)
+    return Reading(joined(quotes), written)
 
 
-def texts_to_compare(found: Sequence[Statement], passages: Mapping[int, Passage]) -> list[str]:
-    """Statements in a model's own words, and the sentences that may support them: `support` compares these."""
-    own = [s for s in found if not _quotations(s, passages)]
-    cited = {n for s in own for n in s.numbers if n in passages}
-    quotes = [passages[n].text[s.start : s.end] for n in sorted(cited) for s in sentences(passages[n].text)]
-    return [s.text for s in own] + quotes
+def texts_to_compare(reading: Reading, passages: Mapping[int, Passage]) -> list[str]:
+    """What `supported` compares: statements in own words, and the sentences that may support them."""
+    cited = {n for statement in reading.written for n in statement.numbers if n in passages}
+    candidates = [passages[n].text[s.start : s.end] for n in sorted(cited) for s in sentences(passages[n].text)]
+    return [statement.text for statement in reading.written] + candidates
 
 
-def support(statement: Statement, passages: Mapping[int, Passage], similar: Similar) -> Supported | None:
-    """The statement with the exact places that it was taken from; None when it has none or says nothing."""
-    if quoted := _quotations(statement, passages):
-        return _quotation(quoted)
+def supported(reading: Reading, passages: Mapping[int, Passage], similar: Similar) -> list[Supported]:
+    """The statements with the exact places that support them; those without any, or that say nothing, are left out."""
+    found = [_quoted(one) for one in reading.quotes if one.kind not in (Kind.CODE, Kind.HEADING)]
+    found += [_own(statement, passages, similar) for statement in reading.written]
+    return [one for one in found if one.evidence and says_something(one.text)]
+
+
+def _quoted(one: Quote) -> Supported:
+    return Supported(one.text, (cite(one.passage, one.span), *(cite(*other) for other in one.others)), one.kind)
+
+
+def _own(statement: Statement, passages: Mapping[int, Passage], similar: Similar) -> Supported:
     places = [_closest(statement.text, passages[n], similar) for n in statement.numbers if n in passages]
-    evidence = tuple(place for place in places if place is not None)
-    text = plain(statement.text)
-    return Supported(text, evidence) if evidence and says_something(text) else None
-
-
-def _quotations(statement: Statement, passages: Mapping[int, Passage]) -> list[tuple[Passage, Span]]:
-    cited = [passages[n] for n in statement.numbers if n in passages]
-    return [(passage, span) for passage in cited if (span := locate(statement.text, passage)) is not None]
-
-
-def _quotation(quoted: Sequence[tuple[Passage, Span]]) -> Supported | None:
-    passage, span = quoted[0]
-    block = block_at(passage.text, span.start)
-    kind = block.kind if block else Kind.PROSE
-    if kind is not Kind.ROW:
-        span = with_context(span, passage)
-    columns = columns_above(passage.text, span.start) if kind is Kind.ROW else ""
-    quote = passage.text[span.start : span.end]
-    text = readable(f"|{quote}|" if kind is Kind.ROW else quote, columns=columns)
-    if kind in (Kind.CODE, Kind.HEADING) or not says_something(text):
-        return None
-    return Supported(text, (cite(passage, span), *(cite(*other) for other in quoted[1:])), kind)
+    return Supported(plain(statement.text), tuple(place for place in places if place is not None))
 
 
 def _closest(text: str, passage: Passage, similar: Similar) -> Citation | None:
-    spans = sentences(passage.text)
-    rated = [(similar(text, passage.text[s.start : s.end]), s) for s in spans]
+    """The sentence of the passage that supports a text best."""
+    rated = [(similar(text, passage.text[s.start : s.end]), s) for s in sentences(passage.text)]
     best, span = max(rated, key=lambda pair: pair[0], default=(0.0, Span(0, 0)))
     return cite(passage, span) if best >= _MIN_SUPPORT else None

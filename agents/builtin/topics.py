@@ -8,6 +8,8 @@ from typing import Final
 from agents.builtin.citing import overlaps
 from troupe.api.common.v1.content_pb2 import Finding, Passage
 
+_MAX_FINDINGS: Final = 10
+_MAX_FINDINGS_OF_MANY: Final = 5
 _WORD: Final = re.compile(r"\w+")
 
 
@@ -38,12 +40,16 @@ def arranged(topics: Sequence[Topic]) -> list[Topic]:
     """The topics with each finding in one place: that of the side that it speaks of, else the first that has it."""
     if is_comparison(topics):
         topics = _sides(topics)
+    most = _MAX_FINDINGS if len(topics) == 1 else _MAX_FINDINGS_OF_MANY
     seen: list[Finding] = []
     kept: list[Topic] = []
     for topic in topics:
-        new = [finding for finding in topic.findings if not _known(finding, seen)]
+        new: list[Finding] = []
+        for finding in topic.findings:
+            if not _known(finding, seen + new):
+                new.append(finding)
         # A question whose answer stands above is answered again: an empty section would say that it is not.
-        kept.append(replace(topic, findings=new or topic.findings[:1]))
+        kept.append(replace(topic, findings=new[:most] or topic.findings[:1]))
         seen.extend(new)
     return kept
 

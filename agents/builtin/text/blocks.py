@@ -57,7 +57,7 @@ def block_at(text: str, offset: int) -> Block | None:
 def _by_line(text: str) -> Iterator[Block | None]:
     """A block a line; None where the block above ends."""
     fence = ""
-    lines = [(m.start(), m.end()) for m in re.finditer(r"[^\n]*", text)]
+    lines = _lines(text)
     for index, (start, end) in enumerate(lines):
         line = text[start:end]
         following = text[slice(*lines[index + 1])] if index + 1 < len(lines) else ""
@@ -67,6 +67,14 @@ def _by_line(text: str) -> Iterator[Block | None]:
             fence = _after_fence_line(fence, marker[1] if marker else "")
         else:
             yield _plain(line, start, end, following)
+
+
+def _lines(text: str) -> list[tuple[int, int]]:
+    spans, start = [], 0
+    for line in text.split("\n"):
+        spans.append((start, start + len(line)))
+        start += len(line) + 1
+    return spans
 
 
 def _after_fence_line(fence: str, marker: str) -> str:

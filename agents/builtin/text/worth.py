@@ -5,7 +5,7 @@ from typing import Final
 
 _WORD: Final = re.compile(r"[^\W\d_]{2,}")
 _POINTER: Final = re.compile(
-    r"^(?:please\s+)?(?:see|refer to|cf\.?|click|read|run|for (?:more|further|full|additional) (?:details?|information))"
+    r"^(?:please\s+)?(?:see|refer to|cf\.?|click|read|run|for (?:more|further|full) (?:details?|information))"
     r"\b",
     re.IGNORECASE,
 )

@@ -20,15 +20,31 @@ Encode = Callable[[Sequence[str]], Vectors]
 
 MAX_ENCODED = 96
 MIN_WORDS = 4
+MAX_POINTER_WORDS = 16
 # Chosen, like the thresholds of `selection`, on questions that technical documents and the Cranfield abstracts do and
 # do not answer: 95 % of the former are answered, 90 % of the latter are not, and all that are about something else.
 _NAMED_WEIGHT = 0.2
 _NAMED_USUAL = 0.6
 _TITLE_WEIGHT = 0.4
+# Sentences beside a good one speak of the same thing, in words that they need not repeat.
+_NEIGHBOUR_WEIGHT = 0.2
+_MARKS = tuple(".!…;。！؟।॥۔｡")  # noqa: RUF001 - other scripts' marks
+_CLOSERS = "\"'”’»)]*_`」』）"  # noqa: RUF001
 _POINTING = ("it ", "this ", "that ", "these ", "those ", "they ", "he ", "she ", "such ", "but ", "so ")
+_ASKS_DATE = re.compile(r"\bwhen (?:was|were|did)\b|\b(?:what|which) (?:year|date|day)\b", re.IGNORECASE)
+_DATE = re.compile(
+    r"\b(?:1\d|20)\d\d\b|\b(?:jan|feb|mar|apr|may|june?|july?|aug|sep|oct|nov|dec)[a-z]*\.? \d|\bcentury\b",
+    re.IGNORECASE,
+)
+# Sends the reader elsewhere.
+_POINTS_AWAY = re.compile(
+    r"(?:please )?(?:see|check out|refer to|visit|click|take a look|have a look|read (?:more|the|about)|learn more"
+    r"|for (?:more|further|full|additional) )",
+    re.IGNORECASE,
+)
+_TARGET = re.compile(r"\]\([^)]*\)|https?://\S+")
 _ASKS_NUMBER = re.compile(
-    r"\bhow (?:many|much|long|often|fast|large|old|far)\b|\bwhen (?:was|were|did)\b"
-    r"|\bwhat (?:year|date|share|percentage)\b",
+    r"\bhow (?:many|much|long|often|fast|large|old|far)\b|\bwhat (?:share|percentage)\b",
     re.IGNORECASE,
 )
 _NUMBER = re.compile(
@@ -67,9 +83,18 @@ def candidates(sources: Sequence[Source]) -> list[Candidate]:
     for source in sources:
         for sentence in sentences(source.text):
             text = source.text[sentence.start : sentence.end]
-            if count_words(text) >= MIN_WORDS and not text.endswith((":", "?")):
+            if count_words(_TARGET.sub("]", text)) >= MIN_WORDS and _is_statement(text, sentence.kind):
                 found.append(Candidate(len(found), source, text, sentence.kind))
     return found
+
+
+def _is_statement(text: str, kind: Kind) -> bool:
+    """Lines of a paragraph that end without a mark are titles, code or trees of files; items and rows have no need."""
+    if text.endswith((":", "?")) or (
+        _POINTS_AWAY.match(text) and count_words(_TARGET.sub("]", text)) < MAX_POINTER_WORDS
+    ):
+        return False
+    return kind is not Kind.PARAGRAPH or text.rstrip(_CLOSERS).endswith(_MARKS)
 
 
 def score(question: str, found: Sequence[Candidate], encode: Encode) -> Scored:
@@ -83,12 +108,22 @@ def score(question: str, found: Sequence[Candidate], encode: Encode) -> Scored:
     vectors = encode([question, *(candidate.text for candidate in candidates), *placed])
     alone, in_place = np.split(vectors[1:] @ vectors[0], 2)
     meaning = np.maximum(alone, 0.5 * (alone + in_place))
-    number = bool(_ASKS_NUMBER.search(question))
-    weights = np.array([_weight(candidate, number=number) for candidate in candidates])
+    wanted = _wanted(question)
+    weights = np.array([_weight(candidate, wanted) for candidate in candidates])
     relevance = (0.65 * meaning + 0.35 * lexical[kept]) * weights
+    best = float(relevance.max(initial=0.0))
+    relevance += _NEIGHBOUR_WEIGHT * (_best_of_source(candidates, relevance) - relevance)
     named = len(asked.intersection(frozenset().union(*words))) / len(asked) if asked else 0.0
-    evidence = float(relevance.max(initial=0.0)) + _NAMED_WEIGHT * (named - _NAMED_USUAL)
+    evidence = best + _NAMED_WEIGHT * (named - _NAMED_USUAL)
     return Scored(candidates, relevance, vectors[1 : 1 + len(kept)], evidence)
+
+
+def _best_of_source(candidates: Sequence[Candidate], relevance: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """For each candidate, the relevance of the best one of its source."""
+    best: dict[int, float] = {}
+    for candidate, value in zip(candidates, relevance.tolist(), strict=True):
+        best[candidate.source.number] = max(best.get(candidate.source.number, 0.0), value)
+    return np.array([best[candidate.source.number] for candidate in candidates])
 
 
 def _lexical(
@@ -106,11 +141,18 @@ def _lexical(
     )
 
 
-def _weight(candidate: Candidate, *, number: bool) -> float:
-    """Less for sentences that read badly alone, and for those without the number that is asked for."""
+def _wanted(question: str) -> tuple[re.Pattern[str], float] | None:
+    """What an answer must hold, and what a sentence without it is worth."""
+    if _ASKS_DATE.search(question):
+        return _DATE, 0.6
+    return (_NUMBER, 0.8) if _ASKS_NUMBER.search(question) else None
+
+
+def _weight(candidate: Candidate, wanted: tuple[re.Pattern[str], float] | None) -> float:
+    """Less for sentences that read badly alone, and for those without the number or date that is asked for."""
     weight = 1.0
     if candidate.kind is Kind.ROW:
         weight = 0.9
     elif candidate.text.lower().startswith(_POINTING):
         weight = 0.95
-    return weight * 0.8 if number and not _NUMBER.search(candidate.text) else weight
+    return weight * wanted[1] if wanted and not wanted[0].search(candidate.text) else weight

@@ -8,8 +8,8 @@ import numpy as np
 from .relevance import Candidate, Scored
 
 MIN_EVIDENCE = 0.35
-MIN_RELEVANCE = 0.33
-MIN_SHARE_OF_BEST = 0.68
+MIN_RELEVANCE = 0.3
+MIN_SHARE_OF_BEST = 0.5
 NOVELTY = 0.3
 SAME = 0.93
 
