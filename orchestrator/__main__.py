@@ -57,8 +57,8 @@ async def main(drain: Drain) -> None:
         }
         dependencies = {"redis": redis_check(redis, partitions), "agents": directory.check}
         async with (
-            asyncio.TaskGroup() as group,
             serving(settings.server, drain=drain, services=services, dependencies=dependencies),
+            asyncio.TaskGroup() as group,
         ):
             following = group.create_task(hub.run())
             await hub.stop_on_drain()

@@ -1,5 +1,6 @@
 """One way to run code around a handler, whatever the shape of its method."""
 
+import inspect
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, aclosing
@@ -46,8 +47,13 @@ class AroundInterceptor(grpc.aio.ServerInterceptor):
 
     def _stream(self, method: str, handle: Any) -> Any:
         async def stream(request: Message, context: Context) -> AsyncIterator[Any]:
-            async with self.around(method, request, context), aclosing(handle(request, context)) as responses:
-                async for response in responses:
-                    yield response
+            async with self.around(method, request, context):
+                responses = handle(request, context)
+                if inspect.iscoroutine(responses):  # a handler that writes to the context, as that of health does
+                    await responses
+                    return
+                async with aclosing(responses):
+                    async for response in responses:
+                        yield response
 
         return stream
