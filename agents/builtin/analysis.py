@@ -13,6 +13,7 @@ from agents.runtime.context import AgentContext
 from troupe.api.common.v1.content_pb2 import Finding, Passage
 
 _MAX_OUTPUT_TOKENS: Final = 600
+_MIN_SHARE_OF_BEST: Final = 0.55
 _SAME: Final = 0.95
 _ASKS_FOR_ROWS: Final = re.compile(
     r"\b(?:tables?|rows?|columns?|figures?|numbers?|values?|versions?|defaults?|benchmarks?|measure\w*|compare\w*"
@@ -42,9 +43,10 @@ async def analyze(question: str, passages: Sequence[Passage], context: AgentCont
 
 
 def _without_rows(question: str, found: Sequence[Supported]) -> list[Supported]:
-    """Rows of tables stand only where they are asked for, or where there is nothing else."""
-    prose = [s for s in found if s.kind is not Kind.ROW]
-    return prose if prose and not _ASKS_FOR_ROWS.search(question) else list(found)
+    """Rows of tables stand only where they are asked for, or where the model thinks most of one."""
+    if not found or found[0].kind is Kind.ROW or _ASKS_FOR_ROWS.search(question):
+        return list(found)
+    return [s for s in found if s.kind is not Kind.ROW]
 
 
 def _distinct(found: Sequence[Supported], vectors: Mapping[str, Vector]) -> list[Supported]:
@@ -63,9 +65,10 @@ def _same(one: Supported, other: Supported, vectors: Mapping[str, Vector]) -> bo
 def _findings(question: str, found: Sequence[Supported], vectors: Mapping[str, Vector]) -> list[Finding]:
     """The model's first statement answers best, whatever the vectors say of the others."""
     rated = [cosine(vectors[question], vectors[s.text]) for s in found]
-    rated[0] = max(rated)
+    best = rated[0] = max(rated)
     findings = [
         Finding(statement=s.text, topic=question, evidence=s.evidence, relevance=round(relevance, 4))
         for s, relevance in zip(found, rated, strict=True)
+        if relevance >= _MIN_SHARE_OF_BEST * best
     ]
     return sorted(findings, key=lambda finding: -finding.relevance)

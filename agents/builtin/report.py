@@ -17,10 +17,11 @@ _SEPARATOR: Final = " › "  # noqa: RUF001 - the contracts' separator
 
 
 def title(task: str) -> str:
-    """The first sentence of the task, on one line."""
-    line = next((plain(line) for line in task.splitlines() if line.strip()), _NO_TITLE)
-    first = re.split(r"(?<=[.?!。？！؟])\s+", line, maxsplit=1)[0].rstrip(".:;, ")
-    return f"# {shorten(first, _MAX_TITLE) or _NO_TITLE}"
+    """The task on one line, or its first sentence where it is long."""
+    lines = [plain(line) for line in task.splitlines() if line.strip()] or [_NO_TITLE]
+    whole = " ".join(lines)
+    first = re.split(r"(?<=[.?!。？！؟])\s+", lines[0], maxsplit=1)[0]
+    return f"# {shorten(whole if len(whole) <= _MAX_TITLE else first, _MAX_TITLE).rstrip('.:;, ') or _NO_TITLE}"
 
 
 def shorten(text: str, length: int) -> str:

@@ -9,6 +9,7 @@ _POINTER: Final = re.compile(
     r"\b",
     re.IGNORECASE,
 )
+_DANGLES: Final = re.compile(r"\b(?:here|below|above)\W*$", re.IGNORECASE)
 _UNSPACED: Final = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 _CODE: Final = re.compile(r"`[^`]*`")
 _SYMBOL: Final = re.compile(r"[{}\[\]<>=;$\\|#@^~_/]")
@@ -25,5 +26,7 @@ def says_something(text: str) -> bool:
     if words < _MIN_WORDS or bare.rstrip(".").endswith((":", "?", "？", "؟")):
         return False
     if _POINTER.match(bare) and words < _SHORT_POINTER:
+        return False
+    if _DANGLES.search(bare):
         return False
     return not _PROMPT.match(text) and len(_SYMBOL.findall(bare)) <= _MAX_SYMBOLS * len(bare)

@@ -36,12 +36,25 @@ _DATE = re.compile(
     r"\b(?:1\d|20)\d\d\b|\b(?:jan|feb|mar|apr|may|june?|july?|aug|sep|oct|nov|dec)[a-z]*\.? \d|\bcentury\b",
     re.IGNORECASE,
 )
-# Sends the reader elsewhere.
-_POINTS_AWAY = re.compile(
-    r"(?:please )?(?:see|check out|refer to|visit|click|take a look|have a look|read (?:more|the|about)|learn more"
-    r"|for (?:more|further|full|additional) )",
+# Asks what something is or does; the answer is a sentence that begins with its name, above all `X is …`.
+_ASKS_WHAT = re.compile(
+    r"what (?:is|are|was|were|does|do|can) (?:an? |the )?(?P<name>[^?,;]{2,50}?)"
+    r"(?: (?:do|mean|offer|provide|(?P<use>used for|for|about)))?\s*\??$",
     re.IGNORECASE,
 )
+_TELLS = re.compile(
+    r"\W*(?:is|are|was|were|can|does|provides?|offers?|lets?|makes?|allows?|helps?|enables?|supports?|gives?|means?)\b",
+    re.IGNORECASE,
+)
+_MARKUP = '*_`["“ '
+# Sends the reader elsewhere.
+_POINTS_AWAY = re.compile(
+    r"(?:please )?(?:also )?(?:see|check out|refer to|visit|click|take a look|have a look|learn more"
+    r"|read (?:more|the|about)|for (?:more|further|full|additional) )",
+    re.IGNORECASE,
+)
+_DANGLES = re.compile(r"\b(?:here|below|above)\W*$|\bfound \[?here\b", re.IGNORECASE)
+_LINK = re.compile(r"!?\[[^\]]*\](?:\([^)]*\)|\[[^\]]*\])|https?://\S+")
 _TARGET = re.compile(r"\]\([^)]*\)|https?://\S+")
 _ASKS_NUMBER = re.compile(
     r"\bhow (?:many|much|long|often|fast|large|old|far)\b|\bwhat (?:share|percentage)\b",
@@ -90,9 +103,9 @@ def candidates(sources: Sequence[Source]) -> list[Candidate]:
 
 def _is_statement(text: str, kind: Kind) -> bool:
     """Lines of a paragraph that end without a mark are titles, code or trees of files; items and rows have no need."""
-    if text.endswith((":", "?")) or (
-        _POINTS_AWAY.match(text) and count_words(_TARGET.sub("]", text)) < MAX_POINTER_WORDS
-    ):
+    if text.endswith((":", "?")) or _DANGLES.search(text) or not count_words(_LINK.sub("", text)):
+        return False
+    if _POINTS_AWAY.match(text) and count_words(_TARGET.sub("]", text)) < MAX_POINTER_WORDS:
         return False
     return kind is not Kind.PARAGRAPH or text.rstrip(_CLOSERS).endswith(_MARKS)
 
@@ -109,7 +122,7 @@ def score(question: str, found: Sequence[Candidate], encode: Encode) -> Scored:
     alone, in_place = np.split(vectors[1:] @ vectors[0], 2)
     meaning = np.maximum(alone, 0.5 * (alone + in_place))
     wanted = _wanted(question)
-    weights = np.array([_weight(candidate, wanted) for candidate in candidates])
+    weights = np.array([_weight(c, wanted) * _naming(c.text, question) for c in candidates])
     relevance = (0.65 * meaning + 0.35 * lexical[kept]) * weights
     best = float(relevance.max(initial=0.0))
     relevance += _NEIGHBOUR_WEIGHT * (_best_of_source(candidates, relevance) - relevance)
@@ -141,6 +154,15 @@ def _lexical(
     )
 
 
+def _naming(text: str, question: str) -> float:
+    """More for sentences about the thing that the question asks about as a whole."""
+    asked = _ASKS_WHAT.match(question)
+    bare = text.lstrip(_MARKUP)
+    if not asked or not bare.casefold().startswith(asked["name"].casefold()):
+        return 1.0
+    return 1.25 if not asked["use"] and _TELLS.match(bare, len(asked["name"])) else 1.1
+
+
 def _wanted(question: str) -> tuple[re.Pattern[str], float] | None:
     """What an answer must hold, and what a sentence without it is worth."""
     if _ASKS_DATE.search(question):
@@ -152,7 +174,7 @@ def _weight(candidate: Candidate, wanted: tuple[re.Pattern[str], float] | None) 
     """Less for sentences that read badly alone, and for those without the number or date that is asked for."""
     weight = 1.0
     if candidate.kind is Kind.ROW:
-        weight = 0.9
+        weight = 0.85
     elif candidate.text.lower().startswith(_POINTING):
         weight = 0.95
     return weight * wanted[1] if wanted and not wanted[0].search(candidate.text) else weight
