@@ -55,6 +55,8 @@ _POINTS_AWAY = re.compile(
 )
 _DANGLES = re.compile(r"\b(?:here|below|above)\W*$|\bfound \[?here\b", re.IGNORECASE)
 _LINK = re.compile(r"!?\[[^\]]*\](?:\([^)]*\)|\[[^\]]*\])|https?://\S+")
+_DIGITS = re.compile(r"\d+")
+_MIN_WORDS_OF_ROW = 8
 _TARGET = re.compile(r"\]\([^)]*\)|https?://\S+")
 _ASKS_NUMBER = re.compile(
     r"\bhow (?:many|much|long|often|fast|large|old|far)\b|\bwhat (?:share|percentage)\b",
@@ -174,7 +176,7 @@ def _weight(candidate: Candidate, wanted: tuple[re.Pattern[str], float] | None) 
     """Less for sentences that read badly alone, and for those without the number or date that is asked for."""
     weight = 1.0
     if candidate.kind is Kind.ROW:
-        weight = 0.85
+        weight = 0.9 if count_words(_DIGITS.sub("", candidate.text)) >= _MIN_WORDS_OF_ROW or wanted else 0.75
     elif candidate.text.lower().startswith(_POINTING):
         weight = 0.95
     return weight * wanted[1] if wanted and not wanted[0].search(candidate.text) else weight
