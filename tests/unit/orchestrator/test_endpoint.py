@@ -1,0 +1,27 @@
+"""Redis URLs."""
+
+import pytest
+
+from orchestrator.store.resp import Endpoint
+
+
+@pytest.mark.parametrize(
+    ("url", "address", "greeting"),
+    [
+        ("redis://localhost", "localhost:6379", []),
+        ("redis://10.0.0.1:7000/2", "10.0.0.1:7000", [("SELECT", 2)]),
+        ("redis://:p%40ss@h", "h:6379", [("AUTH", "p@ss")]),
+        ("rediss://me:secret@h:1/0", "h:1", [("AUTH", "me", "secret")]),
+    ],
+)
+def test_a_url_says_where_and_how(url: str, address: str, greeting: list[tuple[str | int, ...]]) -> None:
+    endpoint = Endpoint.parse(url)
+    assert str(endpoint) == address
+    assert list(endpoint.greeting) == greeting
+    assert endpoint.tls == url.startswith("rediss")
+
+
+@pytest.mark.parametrize("url", ["", "localhost:6379", "http://h", "redis://", "redis://h/zero"])
+def test_what_is_no_redis_url_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="must look like redis://"):
+        Endpoint.parse(url)
