@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from agents.builtin.answers import Statement, statements
-from agents.builtin.citing import cite, locate
+from agents.builtin.citing import HEADING_SEPARATOR, cite, locate
 from agents.builtin.quotes import Quote, joined, quote
 from agents.builtin.text.blocks import Kind
 from agents.builtin.text.readable import plain
@@ -60,7 +60,21 @@ def supported(reading: Reading, passages: Mapping[int, Passage], similar: Simila
     """The statements with the exact places that support them; those without any, or that say nothing, are left out."""
     found = [_quoted(one) for one in reading.quotes if one.kind not in (Kind.CODE, Kind.HEADING)]
     found += [_own(statement, passages, similar) for statement in reading.written]
-    return [one for one in found if one.evidence and says_something(one.text)]
+    return [
+        one
+        for one in found
+        if one.evidence and not _is_title(one) and says_something(one.text, row=one.kind is Kind.ROW)
+    ]
+
+
+def _is_title(one: Supported) -> bool:
+    """Whether it only repeats the title or a heading of its document."""
+    names = (one.evidence[0].document_title, *one.evidence[0].heading.split(HEADING_SEPARATOR))
+    return _bare(one.text) in {_bare(plain(name)) for name in names}
+
+
+def _bare(text: str) -> str:
+    return text.casefold().strip(" .:")
 
 
 def _quoted(one: Quote) -> Supported:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from agents.builtin.citing import HEADING_SEPARATOR
 from troupe.api.common.v1.content_pb2 import Passage
 from troupe.api.inference.v1.inference_service_pb2 import Message, Role
 
@@ -52,8 +53,8 @@ def answer_messages(question: str, sources: Sequence[Source]) -> list[Message]:
 def source_of(number: int, passage: Passage) -> Source:
     """A passage as a source."""
     title = passage.document_title or passage.document_uri
-    heading = passage.heading.removeprefix(title).removeprefix(" › ")  # noqa: RUF001 - the contracts' separator
-    return Source(number, " › ".join(filter(None, (title, heading))), passage.text)  # noqa: RUF001
+    heading = passage.heading.removeprefix(title).removeprefix(HEADING_SEPARATOR)
+    return Source(number, HEADING_SEPARATOR.join(filter(None, (title, heading))), passage.text)
 
 
 def _messages(system: str, question: str, sources: Sequence[Source]) -> list[Message]:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from agents.builtin.citing import HEADING_SEPARATOR
 from agents.builtin.numbering import Numbering
 from agents.builtin.text.readable import plain
 from agents.builtin.topics import Topic
@@ -13,7 +14,6 @@ NOT_ANSWERED: Final = "The documents do not answer this question."
 _NO_TITLE: Final = "Report"
 _MAX_TITLE: Final = 120
 _MAX_QUOTE: Final = 300
-_SEPARATOR: Final = " › "  # noqa: RUF001 - the contracts' separator
 
 
 def title(task: str) -> str:
@@ -69,7 +69,7 @@ def source_line(citation: Citation) -> str:
     """`[1] Title (file.md) — Heading, characters 10–80: “quote”`."""
     name, uri = plain(citation.document_title), citation.document_uri
     document = f"{name} ({uri})" if name and uri and name != uri else name or uri
-    heading = plain(citation.heading.removeprefix(citation.document_title).removeprefix(_SEPARATOR))
+    heading = plain(citation.heading.removeprefix(citation.document_title).removeprefix(HEADING_SEPARATOR))
     place = f"{document} — {heading}" if heading else document
     quote = shorten(plain(citation.quote), _MAX_QUOTE)
     return f"[{citation.number}] {place}, characters {citation.start_offset}–{citation.end_offset}: “{quote}”"

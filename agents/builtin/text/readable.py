@@ -22,6 +22,7 @@ _EMPHASIS: Final = re.compile(r"(?<![\w*])([*_])(?=[^\s*_])(.+?)(?<=[^\s*_])\1(?
 _STRUCK: Final = re.compile(r"~~(.+?)~~", re.DOTALL)
 _ESCAPE: Final = re.compile(r"\\([\\`*_{}\[\]()#+.!|<>~-])")
 _STRAY: Final = re.compile(r"\*\*|(?<!\w)__(?!\w)")
+_LOOSE_MARK: Final = re.compile(r"(?<=\w) ([.,;:!?])(?=\s|$)")
 _SPACE: Final = re.compile(r"\s+")
 _CELLS: Final = re.compile(r"(?<!\\)\|")
 _PLAIN_WORD: Final = re.compile(r"[^\W\d_]+(?=[\s,;:.]|$)")
@@ -51,7 +52,7 @@ def plain(text: str) -> str:
         text = mark.sub(r"\2", text)
     text = _ESCAPE.sub(r"\1", _STRAY.sub("", _STRUCK.sub(r"\1", text)))
     text = re.sub("\ue000(\\d+)\ue001", lambda place: codes[int(place[1])] if int(place[1]) < len(codes) else "", text)
-    return _SPACE.sub(" ", text).strip()
+    return _LOOSE_MARK.sub(r"\1", _SPACE.sub(" ", text)).strip()
 
 
 def columns_above(text: str, offset: int) -> str:

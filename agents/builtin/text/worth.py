@@ -19,8 +19,11 @@ _SHORT_POINTER: Final = 9
 _MAX_SYMBOLS: Final = 0.08
 
 
-def says_something(text: str) -> bool:
-    """Whether readable text is a statement, and not a fragment, a pointer elsewhere, a question or code."""
+def says_something(text: str, *, row: bool = False) -> bool:
+    """Whether readable text is a statement, and not a fragment, a pointer elsewhere, a question or code.
+
+    A `row` of a table may consist of numbers and signs.
+    """
     bare = _CODE.sub("code", text)
     words = len(_WORD.findall(bare)) + len(_UNSPACED.findall(bare)) // 2
     if words < _MIN_WORDS or bare.rstrip(".").endswith((":", "?", "？", "؟")):
@@ -29,4 +32,4 @@ def says_something(text: str) -> bool:
         return False
     if _DANGLES.search(bare):
         return False
-    return not _PROMPT.match(text) and len(_SYMBOL.findall(bare)) <= _MAX_SYMBOLS * len(bare)
+    return not _PROMPT.match(text) and (row or len(_SYMBOL.findall(bare)) <= _MAX_SYMBOLS * len(bare))
