@@ -6,5 +6,6 @@ pytest_plugins = [
     "tests.support.redis",
     "tests.support.engine",
     "tests.support.milvus",
+    "tests.support.agents",
     "tests.support.stack",
 ]

@@ -53,7 +53,8 @@ def statements(answer: str, *, verbatim: Accept = lambda _text, _numbers: False)
 def _quotation(
     answer: str, start: int, groups: Sequence[re.Match[str]], verbatim: Accept
 ) -> tuple[Statement | None, int]:
-    for count, group in enumerate(groups, start=1):
+    for count in range(len(groups), 0, -1):  # the longest: a part of a quotation stands in its source too
+        group = groups[count - 1]
         text, numbers = answer[start : group.start()].strip(), _numbers(group)
         if text and verbatim(text, numbers):
             return Statement(text, numbers), count
@@ -61,7 +62,7 @@ def _quotation(
 
 
 def _written(answer: str, start: int, group: re.Match[str]) -> Statement:
-    text = answer[start : group.start()].strip()
+    text = answer[start : group.start()].strip(" \t\r\n,;")
     spans = sentences(text + "\n")
     if len(spans) > _MAX_SENTENCES:
         text = text[spans[-_MAX_SENTENCES].start :]

@@ -1,5 +1,6 @@
 """From what a model wrote to statements with the places that support them. Pure but for the similarity."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -14,7 +15,9 @@ from agents.builtin.text.worth import says_something
 from troupe.api.common.v1.content_pb2 import Citation, Passage
 
 Similar = Callable[[str, str], float]
-_MIN_SUPPORT: Final = 0.4
+_MIN_SUPPORT: Final = 0.45
+_MEANING_WEIGHT: Final = 0.6
+_WORD: Final = re.compile(r"\w{4,}|\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,13 @@ def _own(statement: Statement, passages: Mapping[int, Passage], similar: Similar
 
 def _closest(text: str, passage: Passage, similar: Similar) -> Citation | None:
     """The sentence of the passage that supports a text best."""
-    rated = [(similar(text, passage.text[s.start : s.end]), s) for s in sentences(passage.text)]
+    rated = [(_support(text, passage.text[s.start : s.end], similar), s) for s in sentences(passage.text)]
     best, span = max(rated, key=lambda pair: pair[0], default=(0.0, Span(0, 0)))
     return cite(passage, span) if best >= _MIN_SUPPORT else None
+
+
+def _support(text: str, sentence: str, similar: Similar) -> float:
+    """By meaning, and by the share of the text's words and numbers that the sentence has."""
+    words, others = (set(_WORD.findall(one.casefold())) for one in (text, sentence))
+    shared = len(words & others) / len(words) if words else 0.0
+    return _MEANING_WEIGHT * similar(text, sentence) + (1 - _MEANING_WEIGHT) * shared
