@@ -38,7 +38,7 @@ class Analyzer:
         passages = pool([d.output.passages for d in step.dependencies], limit=MAX_PASSAGES)
         if not passages:
             return _output(question, [], [], _note(step.dependencies))
-        context.progress(f"Reading {len(passages)} passages")
+        context.progress("Reading 1 passage" if len(passages) == 1 else f"Reading {len(passages)} passages")
         findings = await analyze(question, passages, context)
         context.progress(_told(findings), fraction=1)
         return _output(question, findings, passages)
