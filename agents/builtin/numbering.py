@@ -25,6 +25,10 @@ class Numbering:
         """`[1][2]`."""
         return "".join(f"[{number}]" for number in dict.fromkeys(self._number(citation) for citation in evidence))
 
+    def holds(self, finding: Finding) -> bool:
+        """Whether the first place of the finding's evidence is cited already."""
+        return place_of(finding.evidence[0]) in self._citations
+
     def _number(self, citation: Citation) -> int:
         place = place_of(citation)
         if place not in self._citations:

@@ -11,6 +11,7 @@ from agents.builtin.topics import Topic
 from troupe.api.common.v1.content_pb2 import Citation, Finding
 
 NOT_ANSWERED: Final = "The documents do not answer this question."
+_BEGINNINGS: Final = ("a", "an", "the", "how", "what", "when", "where", "which", "who", "why")
 _NO_TITLE: Final = "Report"
 _MAX_TITLE: Final = 120
 _MAX_QUOTE: Final = 300
@@ -76,13 +77,13 @@ def source_line(citation: Citation) -> str:
 
 
 def _topic(topic: Topic, said: Sequence[Finding], numbering: Numbering) -> Iterator[str]:
-    heading = f"\n\n### {shorten(topic.heading, 200)}\n"
+    heading = f"\n\n### {_capital(shorten(topic.heading, 200))}\n"
     if topic.answered:
         yield from _bullets(heading, _without(topic.findings, said) or topic.findings[:1], numbering)
         return
     yield heading + "\nThe documents do not answer this."
-    if topic.closest:
-        yield from _bullets(" What was found closest does not answer it:\n", topic.closest, numbering)
+    if new := [finding for finding in topic.closest if not numbering.holds(finding)]:
+        yield from _bullets(" What was found closest does not answer it:\n", new, numbering)
 
 
 def _closest_of_all(topics: Sequence[Topic], numbering: Numbering) -> Iterator[str]:
@@ -95,6 +96,12 @@ def _closest_of_all(topics: Sequence[Topic], numbering: Numbering) -> Iterator[s
 def _bullets(heading: str, findings: Sequence[Finding], numbering: Numbering) -> Iterator[str]:
     for index, finding in enumerate(findings):
         yield ("" if index else heading) + f"\n- {numbering.cited(finding)}"
+
+
+def _capital(heading: str) -> str:
+    """Articles and question words begin with a capital; names stay as they are written."""
+    first = heading.partition(" ")[0]
+    return heading[:1].upper() + heading[1:] if first in _BEGINNINGS else heading
 
 
 def _without(findings: Sequence[Finding], said: Sequence[Finding]) -> list[Finding]:
