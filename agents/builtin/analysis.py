@@ -9,11 +9,13 @@ from agents.builtin.evidence import Supported, read_answer, supported, texts_to_
 from agents.builtin.prompts import analysis_messages, source_of
 from agents.builtin.similarity import Vector, cosine, vectors_of
 from agents.builtin.text.blocks import Kind
+from agents.builtin.wording import share
 from agents.runtime.context import AgentContext
 from troupe.api.common.v1.content_pb2 import Finding, Passage
 
 _MAX_OUTPUT_TOKENS: Final = 600
-_MIN_SHARE_OF_BEST: Final = 0.55
+_MIN_SHARE_OF_BEST: Final = 0.45
+_MEANING_WEIGHT: Final = 0.7
 _SAME: Final = 0.95
 _ASKS_FOR_ROWS: Final = re.compile(
     r"\b(?:tables?|rows?|columns?|figures?|numbers?|values?|versions?|defaults?|benchmarks?|measure\w*|compare\w*"
@@ -62,9 +64,14 @@ def _same(one: Supported, other: Supported, vectors: Mapping[str, Vector]) -> bo
     return overlaps(one.evidence[0], other.evidence[0]) or cosine(vectors[one.text], vectors[other.text]) > _SAME
 
 
+def _relevance(question: str, text: str, vectors: Mapping[str, Vector]) -> float:
+    meaning = cosine(vectors[question], vectors[text])
+    return _MEANING_WEIGHT * meaning + (1 - _MEANING_WEIGHT) * share(question, text)
+
+
 def _findings(question: str, found: Sequence[Supported], vectors: Mapping[str, Vector]) -> list[Finding]:
     """The model's first statement answers best, whatever the vectors say of the others."""
-    rated = [cosine(vectors[question], vectors[s.text]) for s in found]
+    rated = [_relevance(question, s.text, vectors) for s in found]
     best = rated[0] = max(rated)
     findings = [
         Finding(statement=s.text, topic=question, evidence=s.evidence, relevance=round(relevance, 4))

@@ -13,6 +13,7 @@ _OF_ONE_TOPIC: Final = {1: 1, 2: 1, 3: 2, 4: 2}
 _MOST_OF_ONE_TOPIC: Final = 3
 _SHARE_OF_BEST: Final = 0.8
 _FITTING_BEGINNING: Final = 0.1
+_FEW_WORDS: Final = 6
 _POINTS_BACK: Final = re.compile(
     r"(?:it|its|this|that|these|those|they|their|however|also|in addition|but|so|then|there)\b", re.IGNORECASE
 )
@@ -42,13 +43,13 @@ def _of_one(topic: Topic) -> list[Finding]:
 
 
 def _fitness(finding: Finding, question: str) -> float:
-    """Its relevance; more when it begins with what is asked about, less when it points back."""
-    words = finding.statement.split()[:2]
-    if _POINTS_BACK.match(finding.statement):
+    """Its relevance; more when it tells what is asked about, less when it points back or says little."""
+    words = finding.statement.split()
+    if _POINTS_BACK.match(finding.statement) or len(words) < _FEW_WORDS:
         return finding.relevance - _FITTING_BEGINNING
     asked = question.casefold()
-    named = any(len(word) > 3 and word.strip("`*,.:;").casefold() in asked for word in words)
-    return finding.relevance + (_FITTING_BEGINNING if named else 0)
+    named = any(len(word) > 3 and word.strip("`*,.:;").casefold() in asked for word in words[:2])
+    return finding.relevance + (_FITTING_BEGINNING if named and asked.startswith("what") else 0)
 
 
 def _best_of_each(topics: Sequence[Topic]) -> Iterator[Finding]:

@@ -1,6 +1,5 @@
 """From what a model wrote to statements with the places that support them. Pure but for the similarity."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -12,12 +11,12 @@ from agents.builtin.text.blocks import Kind
 from agents.builtin.text.readable import plain
 from agents.builtin.text.sentences import Span, sentences
 from agents.builtin.text.worth import says_something
+from agents.builtin.wording import share
 from troupe.api.common.v1.content_pb2 import Citation, Passage
 
 Similar = Callable[[str, str], float]
 _MIN_SUPPORT: Final = 0.45
 _MEANING_WEIGHT: Final = 0.6
-_WORD: Final = re.compile(r"\w{4,}|\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +97,4 @@ def _closest(text: str, passage: Passage, similar: Similar) -> Citation | None:
 
 def _support(text: str, sentence: str, similar: Similar) -> float:
     """By meaning, and by the share of the text's words and numbers that the sentence has."""
-    words, others = (set(_WORD.findall(one.casefold())) for one in (text, sentence))
-    shared = len(words & others) / len(words) if words else 0.0
-    return _MEANING_WEIGHT * similar(text, sentence) + (1 - _MEANING_WEIGHT) * shared
+    return _MEANING_WEIGHT * similar(text, sentence) + (1 - _MEANING_WEIGHT) * share(text, sentence)

@@ -64,7 +64,7 @@ class Parser:
             answered = True
         except TimeoutError:
             raise unreadable(uri, f"parsing it takes longer than {self._timeout_seconds:g} s; split it") from None
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except (asyncio.IncompleteReadError, ConnectionError, RuntimeError):  # uvloop: the pipe is closed already
             raise unreadable(uri, "its parser crashed; save it anew, or as text") from None
         finally:
             if not answered:  # also when cancelled: the process is in the middle of something

@@ -29,7 +29,7 @@ _TELLS = re.compile(
     r"\W*(?:is|are|was|were|can|does|provides?|offers?|lets?|makes?|allows?|helps?|enables?|supports?|gives?|means?)\b",
     re.IGNORECASE,
 )
-_MARKUP = '*_`["“ '
+_MARKUP = '*_["“ '
 _DIGITS = re.compile(r"\d+")
 _MIN_WORDS_OF_ROW = 8
 _MIN_WORDS = 6
