@@ -37,7 +37,7 @@ def is_comparison(topics: Sequence[Topic]) -> bool:
 
 
 def arranged(topics: Sequence[Topic]) -> list[Topic]:
-    """The topics with each finding in one place: that of the side that it speaks of, else the first that has it."""
+    """The topics with each finding in one place: where it is most relevant, in a comparison that of its side."""
     if is_comparison(topics):
         topics = _sides(topics)
     most = _MAX_FINDINGS if len(topics) == 1 else _MAX_FINDINGS_OF_MANY
@@ -46,10 +46,10 @@ def arranged(topics: Sequence[Topic]) -> list[Topic]:
     for topic in topics:
         new: list[Finding] = []
         for finding in topic.findings:
-            if not _known(finding, seen + new):
+            if len(new) < most and not _known(finding, seen + new) and not _fits_better(finding, topic, topics):
                 new.append(finding)
         # A question whose answer stands above is answered again: an empty section would say that it is not.
-        kept.append(replace(topic, findings=new[:most] or topic.findings[:1]))
+        kept.append(replace(topic, findings=new or topic.findings[:1]))
         seen.extend(new)
     return kept
 
@@ -78,6 +78,16 @@ def _names(finding: Finding, name: str) -> bool:
 
 def _by_relevance(findings: Iterable[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda finding: -finding.relevance)
+
+
+def _fits_better(finding: Finding, home: Topic, topics: Sequence[Topic]) -> bool:
+    """Whether another topic has the same finding with more relevance."""
+    return any(
+        other.relevance > finding.relevance and _known(finding, [other])
+        for topic in topics
+        if topic is not home
+        for other in topic.findings
+    )
 
 
 def _known(finding: Finding, seen: Sequence[Finding]) -> bool:

@@ -18,7 +18,9 @@ from troupe.cli.stacking import StartInterruptedError, stack_on_screen
 from troupe.client import ClientSettings, Folder, TroupeClient
 from troupe.local.settings import LocalSettings
 
-_QUESTION: Final = "How does Troupe make sure that no task is lost when a process is killed?"
+_QUESTION: Final = (
+    "What happens when a worker dies? What happens when Redis dies? How does the gateway forward messages?"
+)
 
 
 def command(

@@ -15,7 +15,8 @@ from troupe.core.logs import bound, get_logger
 
 REQUEST_ID_METADATA: Final = "x-request-id"
 _IDS: Final = ("task_id", "step_id", "agent", "attempt")
-_QUIET: Final = ("/grpc.health.v1.", "/grpc.reflection.")
+# Asked every few seconds, or by people who look around.
+_QUIET: Final = ("/grpc.health.v1.", "/grpc.reflection.", "/troupe.api.agent.v1.AgentService/Describe")
 
 
 class ContextInterceptor(AroundInterceptor):
