@@ -1,7 +1,7 @@
 """The planner that needs no model: rules over the words of the request.
 
-It knows three shapes. One question: retrieve, analyze, write. Several questions: a branch for each, in parallel, and
-one report. A comparison: a branch for each side and one for what they share, and one report.
+One question: retrieve, analyze, write. Several questions, or the items of a list: a branch for each, in parallel, and
+one report. A comparison: a branch for each side and one for how they compare. A request may mix them.
 """
 
 import re
@@ -12,25 +12,29 @@ from typing import Final
 from troupe.api.common.v1.step_pb2 import Step
 from troupe.api.orchestrator.v1.task_pb2 import Plan, Planner
 
-MAX_BRANCHES: Final = 8
+MAX_BRANCHES: Final = 12
+_MAX_SIDES: Final = 4
 _TITLE_LENGTH: Final = 80
 
-_SENTENCES: Final = re.compile(r"[^.?!。？！؟\n;]+[.?!。？！؟;]*", re.UNICODE)
+_SENTENCES: Final = re.compile(r"[^.?!。？！؟\n;]+(?:\.(?=\w)[^.?!。？！؟\n;]+)*[.?!。？！؟;]*")
 _QUESTION_MARK: Final = re.compile(r"[?？؟]\s*$")
 _LIST_ITEM: Final = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s+(?P<item>\S.*)$", re.MULTILINE)
-_FLAGS: Final = re.IGNORECASE | re.DOTALL
 _COMPARISON: Final = (
-    re.compile(r"\bcompar(?:e|ing|ison of)\s+(?P<a>.+?)\s+(?:with|to|and|against|versus|vs\.?)\s+(?P<b>.+)", _FLAGS),
-    re.compile(r"\bdifferences?\s+between\s+(?P<a>.+?)\s+and\s+(?P<b>.+)", _FLAGS),
-    re.compile(r"\bhow\s+(?:does|do|is|are)\s+(?P<a>.+?)\s+differ(?:ent)?\s+from\s+(?P<b>.+)", _FLAGS),
-    re.compile(r"^\s*(?P<a>[^?!.\n]{2,80}?)\s+(?:versus|vs\.?)\s+(?P<b>[^?!.\n]{2,80})", re.IGNORECASE),
+    re.compile(r"^(?:please\s+)?compare\s+(?P<sides>.+)", re.IGNORECASE),
+    re.compile(r"^(?:make\s+|write\s+)?(?:an?\s+)?comparison\s+(?:of|between)\s+(?P<sides>.+)", re.IGNORECASE),
+    re.compile(r"\bdifferences?\s+between\s+(?P<sides>.+)", re.IGNORECASE),
+    re.compile(r"^how\s+(?:does|do|is|are)\s+(?P<sides>.+?\s+differ(?:ent)?\s+from\s+.+)", re.IGNORECASE),
+    re.compile(r"^(?P<sides>.{2,80}?\s+(?:versus|vs\.?)\s+.{2,80})", re.IGNORECASE),
 )
-# Where the second side of a comparison ends and what is to be done with it begins.
+# Where the sides of a comparison end, and what is to be done with it or what it is about begins.
 _TAIL: Final = re.compile(
-    r"[.?!;\n]|,?\s+and\s+(?:write|summari[sz]e|give|explain|list|tell|recommend|say|make)\b|,\s"
-    r"|\s+(?:in terms of|with respect to|regarding)\s",
+    r"[.?!;]?\s*$|,?\s+(?:and|then)\s+(?:write|summari[sz]e|give|explain|list|tell|recommend|say|make)\b.*"
+    r"|\s+(?:in terms of|with respect to|regarding)\s.*",
     re.IGNORECASE,
 )
+_AGAINST: Final = re.compile(r"\s+(?:with|against|versus|vs\.?|differ(?:ent)?\s+from)\s+", re.IGNORECASE)
+_TO: Final = re.compile(r"\s+to\s+", re.IGNORECASE)
+_AND: Final = re.compile(r"\s*,\s*(?:and\s+|or\s+)?|\s+and\s+", re.IGNORECASE)
 _ABOUT: Final = re.compile(r"\b(?:in terms of|with respect to|regarding)\s+(?P<aspect>[^.?!;\n]+)", re.IGNORECASE)
 
 
@@ -45,40 +49,58 @@ class Branch:
 def plan_by_rules(text: str) -> Plan:
     """Makes the plan of a request."""
     text = text.strip()
-    if sides := _comparison(text):
-        rationale = f"The request compares two things, so each side is looked up on its own: {_names(sides)}."
-        return _plan(text, sides, rationale)
-    questions = _questions(text)
-    if len(questions) > 1:
-        return _plan(text, questions, f"The request asks {len(questions)} questions, which are worked on in parallel.")
-    return _plan(text, [Branch(_shorten(text), text)], "The request is one question: look it up, analyze, write.")
+    found = [branch for part in _parts(text) for branch in _comparison(part) or _question(part)]
+    branches = list(dict.fromkeys(found))
+    if len(branches) < 2:
+        return _plan(text, [Branch(_shorten(text), text)], "The request is one question: look it up, analyze, write.")
+    rationale = f"The request has {len(branches)} parts, which are worked on in parallel: {_names(branches)}."
+    if len(branches) > MAX_BRANCHES:
+        rationale += f" Only the first {MAX_BRANCHES} are taken up; ask the others in a task of their own."
+    return _plan(text, branches[:MAX_BRANCHES], _shorten(rationale, 2_000))
 
 
-def _comparison(text: str) -> list[Branch]:
+def _parts(text: str) -> list[str]:
+    """The items of a list as questions, if there is one; then the sentences outside of it."""
+    items = [match["item"].strip() for match in _LIST_ITEM.finditer(text)]
+    if len(items) < 2:
+        return [match.group().strip() for match in _SENTENCES.finditer(text)]
+    asked = [item if _QUESTION_MARK.search(item) or _comparison(item) else item.rstrip(" .;,") + "?" for item in items]
+    return asked + [match.group().strip() for match in _SENTENCES.finditer(_LIST_ITEM.sub("", text))]
+
+
+def _question(part: str) -> list[Branch]:
+    return [Branch(_shorten(part), part)] if _QUESTION_MARK.search(part) else []
+
+
+def _comparison(part: str) -> list[Branch]:
     for pattern in _COMPARISON:
-        if match := pattern.search(text):
-            first, second = _side(match["a"]), _side(match["b"])
-            if first and second:
-                about = _ABOUT.search(text)
-                aspect = f" in terms of {about['aspect'].strip()}" if about else ""
-                return [
-                    Branch(first, f"What is said about {first}{aspect}?"),
-                    Branch(second, f"What is said about {second}{aspect}?"),
-                    Branch(f"{first} and {second}", _shorten(f"How do {first} and {second} compare{aspect}?", 400)),
-                ]
+        if match := pattern.search(part):
+            sides = _sides(match["sides"])
+            if len(sides) > 1:
+                return _branches_of(sides, part)
     return []
 
 
-def _side(words: str) -> str:
-    return _shorten(_TAIL.split(words, maxsplit=1)[0].strip(" ,:\"'"), 120)
+def _sides(words: str) -> list[str]:
+    """What is compared; `to` divides only where nothing plainer does."""
+    pieces = _AGAINST.split(_TAIL.sub("", words))
+    if len(pieces) == 1:
+        pieces = _AND.split(pieces[0])
+        pieces = _TO.split(pieces[0], maxsplit=1) if len(pieces) == 1 else pieces
+    else:
+        pieces = [side for piece in pieces for side in _AND.split(piece)]
+    sides = [_shorten(piece.strip(" ,:\"'"), 120) for piece in pieces]
+    return list(dict.fromkeys(side for side in sides if side))[:_MAX_SIDES]
 
 
-def _questions(text: str) -> list[Branch]:
-    items = [match["item"].strip() for match in _LIST_ITEM.finditer(text)]
-    if len(items) < 2:
-        items = [s for s in (m.group().strip() for m in _SENTENCES.finditer(text)) if _QUESTION_MARK.search(s)]
-    unique = list(dict.fromkeys(items))[:MAX_BRANCHES]
-    return [Branch(_shorten(question), question) for question in unique]
+def _branches_of(sides: Sequence[str], part: str) -> list[Branch]:
+    about = _ABOUT.search(part)
+    aspect = f" in terms of {about['aspect'].strip()}" if about else ""
+    together = f"{', '.join(sides[:-1])} and {sides[-1]}"
+    return [
+        *(Branch(side, f"What is said about {side}{aspect}?") for side in sides),
+        Branch(together, _shorten(f"How do {together} compare{aspect}?", 600)),
+    ]
 
 
 def _plan(text: str, branches: Sequence[Branch], rationale: str) -> Plan:

@@ -34,7 +34,42 @@ def test_several_questions_become_parallel_branches() -> None:
 
 def test_a_list_of_items_becomes_branches() -> None:
     plan = plan_by_rules("Tell me about:\n- leases\n- fencing\n")
-    assert [s.instruction for s in plan.steps if s.agent == "retriever"] == ["leases", "fencing"]
+    assert [s.instruction for s in plan.steps if s.agent == "retriever"] == ["leases?", "fencing?"]
+
+
+def test_a_comparison_beside_questions_drops_none_of_them() -> None:
+    plan = plan_by_rules("Compare leases with locks. What is a shim? Write it up. How are closures allocated?")
+    assert [s.instruction for s in plan.steps if s.agent == "retriever"] == [
+        "What is said about leases?",
+        "What is said about locks?",
+        "How do leases and locks compare?",
+        "What is a shim?",
+        "How are closures allocated?",
+    ]
+
+
+@pytest.mark.parametrize("text", ["Compare local, global and shell.", "Compare local with global and shell"])
+def test_three_things_are_compared_as_three(text: str) -> None:
+    instructions = [s.instruction for s in plan_by_rules(text).steps if s.agent == "retriever"]
+    assert instructions[:3] == [f"What is said about {side}?" for side in ("local", "global", "shell")]
+    assert instructions[3] == "How do local, global and shell compare?"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "How do I compare two versions and what does the caret range allow?",
+        "Compare these designs and write a summary",
+        "Which function compares two strings, and to what end?",
+    ],
+)
+def test_the_word_alone_makes_no_comparison(text: str) -> None:
+    assert [s.step_id for s in plan_by_rules(text).steps] == ["retrieve", "analyze", "write"]
+
+
+def test_more_parts_than_a_plan_takes_are_not_dropped_in_silence() -> None:
+    plan = plan_by_rules(" ".join(f"What is number {n}?" for n in range(20)))
+    assert "Only the first 12 are taken up" in plan.rationale
 
 
 @pytest.mark.parametrize(
