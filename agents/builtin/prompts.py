@@ -11,6 +11,7 @@ from typing import Final
 from agents.builtin.citing import HEADING_SEPARATOR
 from troupe.api.common.v1.content_pb2 import Passage
 from troupe.api.inference.v1.inference_service_pb2 import Message, Role
+from troupe.core.file_urls import brief
 
 NO_ANSWER: Final = "The sources do not answer this question."
 _MAX_QUESTION: Final = 2_000
@@ -52,7 +53,7 @@ def answer_messages(question: str, sources: Sequence[Source]) -> list[Message]:
 
 def source_of(number: int, passage: Passage) -> Source:
     """A passage as a source."""
-    title = passage.document_title or passage.document_uri
+    title = brief(passage.document_title or passage.document_uri)
     heading = passage.heading.removeprefix(title).removeprefix(HEADING_SEPARATOR)
     return Source(number, HEADING_SEPARATOR.join(filter(None, (title, heading))), passage.text)
 

@@ -9,6 +9,7 @@ from agents.builtin.numbering import Numbering
 from agents.builtin.text.readable import plain
 from agents.builtin.topics import Topic
 from troupe.api.common.v1.content_pb2 import Citation, Finding
+from troupe.core.file_urls import brief
 
 NOT_ANSWERED: Final = "The documents do not answer this question."
 _BEGINNINGS: Final = ("a", "an", "the", "how", "what", "when", "where", "which", "who", "why")
@@ -67,8 +68,9 @@ def sources(numbering: Numbering) -> Iterator[str]:
 
 
 def source_line(citation: Citation) -> str:
-    """`[1] Title (file.md) — Heading, characters 10–80: “quote”`."""
-    name, uri = plain(citation.document_title), citation.document_uri
+    """`[1] Title (docs/file.md) — Heading, characters 10–80: “quote”`."""
+    uri = brief(citation.document_uri)
+    name = plain(citation.document_title) if citation.document_title != citation.document_uri else ""
     document = f"{name} ({uri})" if name and uri and name != uri else name or uri
     heading = plain(citation.heading.removeprefix(citation.document_title).removeprefix(HEADING_SEPARATOR))
     place = f"{document} — {heading}" if heading else document

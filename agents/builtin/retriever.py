@@ -15,6 +15,7 @@ from troupe.api.agent.v1.agent_service_pb2 import AgentDescriptor, ExecuteReques
 from troupe.api.common.v1.content_pb2 import Passage, StepOutput
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.core.errors import TroupeError
+from troupe.core.file_urls import brief
 
 _SYSTEM: Final = (
     "You look for passages in a collection of documents. You are given a question and what was found for it so far."
@@ -102,7 +103,7 @@ def _told(step: ExecuteRequest, passages: Sequence[Passage]) -> str:
 def _text(step: ExecuteRequest, passages: Sequence[Passage]) -> str:
     """The places, one a line."""
     places = dict.fromkeys(
-        f"- {p.document_title or p.document_uri}" + (f": {p.heading}" if p.heading else "") for p in passages
+        f"- {brief(p.document_title or p.document_uri)}" + (f": {p.heading}" if p.heading else "") for p in passages
     )
     return "\n".join([_told(step, passages) + (":\n" if places else "."), *places])
 

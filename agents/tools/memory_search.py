@@ -9,6 +9,7 @@ from agents.tools.tool import ToolResult, ToolScope
 from troupe.api.common.v1.content_pb2 import Passage
 from troupe.api.inference.v1.inference_service_pb2 import ToolDefinition
 from troupe.core.errors import invalid
+from troupe.core.file_urls import brief
 
 NAME: Final = "memory_search"
 _DEFAULT_LIMIT: Final = 8
@@ -83,7 +84,7 @@ def _limit(arguments: Mapping[str, object]) -> int:
 def _for_model(passages: Sequence[Passage]) -> str:
     if not passages:
         return "Nothing was found."
-    return "\n\n".join(f"{p.document_title or p.document_uri}: {p.heading}\n{p.text}" for p in passages)
+    return "\n\n".join(f"{brief(p.document_title or p.document_uri)}: {p.heading}\n{p.text}" for p in passages)
 
 
 def _summary(passages: Sequence[Passage]) -> str:

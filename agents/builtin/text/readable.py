@@ -6,10 +6,9 @@ from typing import Final
 
 from agents.builtin.text.blocks import Kind, blocks
 
-_LINE_MARKS: Final = re.compile(
-    r"^[ \t]*(?:>[ \t]?)*(?:#{1,6}[ \t]+)?(?:(?:[-*+•‣◦]|\d{1,3}[.)])[ \t]+)?(?:\[[ xX]\][ \t]+)?"
-)
-_CODE: Final = re.compile(r"(`{1,2})(?!`)(.+?)(?<!`)\1(?!`)_{0,2}", re.DOTALL)
+_LINE_MARKS: Final = re.compile(r"^[ \t]*(?:>[ \t]?)*(?:#{1,6}[ \t]+)?(?:[-*+•‣◦][ \t]+)?(?:\[[ xX]\][ \t]+)?")
+_ITEM_NUMBER: Final = re.compile(r"^\s*(?:>[ \t]?)*\d{1,3}[.)][ \t]+")  # elsewhere it may end a sentence
+_CODE: Final = re.compile(r"(`{1,2})(?!`)(.+?)(?<![`\s])\1(?!`)_{0,2}", re.DOTALL)
 _ROLE: Final = re.compile(r":[a-zA-Z][\w:+.-]*:(?=`)")
 _RST_LINK: Final = re.compile(r"`([^`<]+?)\s*<[^`>]+>`__?")
 _IMAGE: Final = re.compile(r"!\[[^\]]*\](?:\([^)]*\)|\[[^\]]*\])")
@@ -38,7 +37,7 @@ def readable(quote: str, *, columns: str = "") -> str:
 
 def plain(text: str) -> str:
     """The text on one line, without markup; inline code keeps its backticks."""
-    text = " ".join(_LINE_MARKS.sub("", line) for line in text.splitlines())
+    text = " ".join(_LINE_MARKS.sub("", line) for line in _ITEM_NUMBER.sub("", text).splitlines())
     codes: list[str] = []
 
     def keep(code: re.Match[str]) -> str:

@@ -15,6 +15,8 @@ _POINTS_AWAY = re.compile(
     r"|read (?:more|the|about)|for (?:more|further|full|additional) )",
     re.IGNORECASE,
 )
+# No part of the text that readers see.
+_COMMENT = re.compile(r"<!--|-->")
 _DANGLES = re.compile(r"\b(?:here|below|above)\W*$|\bfound \[?here\b", re.IGNORECASE)
 _LINK = re.compile(r"!?\[[^\]]*\](?:\([^)]*\)|\[[^\]]*\])|https?://\S+")
 _TARGET = re.compile(r"\]\([^)]*\)|https?://\S+")
@@ -26,7 +28,9 @@ def stands_alone(text: str, kind: Kind) -> bool:
     Lines of a paragraph that end without a mark are titles, code or trees of files; items and rows have no need of one.
     """
     words = count_words(_TARGET.sub("]", text))
-    if words < MIN_WORDS or text.endswith((":", "?")) or _DANGLES.search(text) or not count_words(_LINK.sub("", text)):
+    if words < MIN_WORDS or text.endswith((":", "?")) or not count_words(_LINK.sub("", text)):
+        return False
+    if _DANGLES.search(text) or _COMMENT.search(text):
         return False
     if _POINTS_AWAY.match(text) and words < MAX_POINTER_WORDS:
         return False
