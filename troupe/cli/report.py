@@ -2,6 +2,7 @@
 
 from troupe.api.orchestrator.v1.task_pb2 import TaskOutput, TaskState
 from troupe.cli.view import TaskView
+from troupe.core.file_urls import brief
 
 
 def report_text(output: TaskOutput) -> str:
@@ -10,8 +11,8 @@ def report_text(output: TaskOutput) -> str:
     if not output.citations or "# sources" in text.lower():
         return text
     sources = "\n".join(
-        f"- [{c.number}] {' › '.join(filter(None, (c.document_title or c.document_uri, c.heading)))}"  # noqa: RUF001
-        f" ({c.document_uri}, {c.start_offset}–{c.end_offset})"
+        f"- [{c.number}] {' › '.join(filter(None, (brief(c.document_title or c.document_uri), c.heading)))}"  # noqa: RUF001
+        f" ({brief(c.document_uri)}, {c.start_offset}–{c.end_offset})"
         for c in output.citations
     )
     return f"{text}\n\n## Sources\n\n{sources}"

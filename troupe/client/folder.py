@@ -28,7 +28,7 @@ class Folder:
     root: Path
     files: Sequence[Path]
     label: str
-    """What was named, absolute: the folder, or a single file."""
+    """What was named, absolute and without links: the folder, or a single file."""
     problems: Mapping[Path, str] = field(default_factory=dict)
     """Folders in it that cannot be listed, and why."""
 
@@ -39,29 +39,33 @@ class Folder:
         Raises:
             TroupeError: a path does not exist, or nothing can be ingested.
         """
-        root = root.expanduser().absolute()
-        label = str(root)
-        if root.is_file():
-            root, only = root.parent, [root]
-        starts = [root / part for part in only] or [root]
+        named = _without_links(root.expanduser())
+        root, only = (named.parent, [named]) if named.is_file() else (named, only)
+        starts = [Path(os.path.normpath(root / part)) for part in only] or [root]
         if outside := [str(start) for start in starts if not start.is_relative_to(root)]:
             raise invalid("only", f"names {outside[0]!r}, which is not inside {str(root)!r}")
         problems: dict[Path, str] = {}
-        files = sorted({file for start in starts for file in _files(start, problems)})
+        files = sorted({file_uri(file): file for start in starts for file in _files(start, problems)}.values())
         if root in problems:
             raise invalid("folder", f"{str(root)!r} cannot be read: {problems[root]}")
         if not files:
             raise invalid("folder", f"{str(root)!r} holds no {_KINDS} file ({', '.join(sorted(MEDIA_TYPES))})")
-        return cls(root, files, label, problems)
+        return cls(root, files, str(named), problems)
 
     @property
     def filter(self) -> dict[str, str]:
         """The mark that its documents carry, by which `TaskSpec.memory_filter` finds them."""
         return {FOLDER_KEY: self.label}
 
-    def uri(self, file: Path) -> str:
-        """The file's path relative to the folder."""
-        return file.relative_to(self.root).as_posix()
+
+def file_uri(file: Path) -> str:
+    """The URL of the file itself, the same by whichever path, working directory or link it was found."""
+    return Path(os.path.realpath(file)).as_uri()
+
+
+def _without_links(path: Path) -> Path:
+    """The path from the root; the name of a file that is a link stays, for it says the kind."""
+    return Path(os.path.realpath(path.parent), path.name) if path.is_file() else Path(os.path.realpath(path))
 
 
 def media_type(file: Path) -> str | None:

@@ -1,16 +1,16 @@
 """Sends the documents of a folder to the memory, in batches that fit into a message."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 import grpc.aio
 
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.api.memory.v1 import memory_service_pb2 as memory
 from troupe.client.errors import from_call
-from troupe.client.folder import FOLDER_KEY, Folder, media_type
+from troupe.client.folder import Folder, file_uri, media_type
 from troupe.core.errors import TroupeError
 
 if TYPE_CHECKING:
@@ -18,10 +18,8 @@ if TYPE_CHECKING:
 
 _BATCH_BYTES: Final = 2 << 20
 _BATCH_DOCUMENTS: Final = 100
-_PAGE: Final = 1000
 _CALL_SECONDS: Final = 30
-
-_Reply = TypeVar("_Reply")
+_MAX_URI: Final = 1024
 
 
 class Ingestion:
@@ -35,18 +33,16 @@ class Ingestion:
     async def run(self, folder: Folder) -> AsyncGenerator[memory.IngestResponse]:
         """Yields what the memory says, and a failed result for each file that does not get that far."""
         for directory, problem in folder.problems.items():
-            yield _failed(folder.uri(directory), _unreadable(problem))
+            yield _failed(directory, _unreadable(problem))
         try:
             limit = await self._max_document_bytes()
-            owners = await self._owners()
             for batch in _batches(folder.files):
                 documents: list[memory.DocumentSource] = []
                 for file in batch:
-                    uri = _free_uri(folder, file, owners)
                     try:
-                        documents.append(await asyncio.to_thread(_read, folder, file, uri, limit))
+                        documents.append(await asyncio.to_thread(_read, folder, file, limit))
                     except TroupeError as error:
-                        yield _failed(uri, error)
+                        yield _failed(file, error)
                 if documents:
                     async for response in self._memory.Ingest(
                         memory.IngestRequest(project=self._project, documents=documents)
@@ -58,26 +54,6 @@ class Ingestion:
     async def _max_document_bytes(self) -> int:
         request = memory.GetStatsRequest(project=self._project)
         return (await self._memory.GetStats(request, timeout=_CALL_SECONDS)).max_document_bytes
-
-    async def _owners(self) -> Mapping[str, str]:
-        """The folder that each stored document came from, by its URI."""
-        owners: dict[str, str] = {}
-        token = ""
-        while True:
-            request = memory.ListDocumentsRequest(project=self._project, page_size=_PAGE, page_token=token)
-            page = await self._memory.ListDocuments(request, timeout=_CALL_SECONDS)
-            owners.update((document.uri, document.metadata.get(FOLDER_KEY, "")) for document in page.documents)
-            token = page.next_page_token
-            if not token:
-                return owners
-
-
-def _free_uri(folder: Folder, file: Path, owners: Mapping[str, str]) -> str:
-    """The path relative to the folder; the file's URL where another folder's document has that path already."""
-    relative, url = folder.uri(file), file.as_uri()
-    if url in owners:
-        return url
-    return relative if owners.get(relative, folder.label) == folder.label else url
 
 
 def _batches(files: Sequence[Path]) -> Iterator[Sequence[Path]]:
@@ -102,7 +78,10 @@ def _size(file: Path) -> int:
         return 0
 
 
-def _read(folder: Folder, file: Path, uri: str, limit: int) -> memory.DocumentSource:
+def _read(folder: Folder, file: Path, limit: int) -> memory.DocumentSource:
+    uri = file_uri(file)
+    if len(uri) > _MAX_URI:
+        raise _unreadable(f"its URL is longer than {_MAX_URI:,} characters")
     if limit and (size := _size(file)) > limit:
         raise TroupeError(
             ErrorReason.ERROR_REASON_DOCUMENT_TOO_LARGE,
@@ -119,6 +98,6 @@ def _unreadable(problem: str) -> TroupeError:
     return TroupeError(ErrorReason.ERROR_REASON_UNREADABLE_DOCUMENT, f"it cannot be read: {problem}")
 
 
-def _failed(uri: str, error: TroupeError) -> memory.IngestResponse:
-    result = memory.IngestResult(uri=uri, status=memory.INGEST_STATUS_FAILED, error=error.to_proto())
+def _failed(path: Path, error: TroupeError) -> memory.IngestResponse:
+    result = memory.IngestResult(uri=file_uri(path), status=memory.INGEST_STATUS_FAILED, error=error.to_proto())
     return memory.IngestResponse(result=result)

@@ -1,6 +1,7 @@
 """A folder's documents reach the memory."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from tests.support.task_server import TaskServer, task_server
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.api.memory.v1.memory_service_pb2 import IngestResult, IngestStatus
 from troupe.client import ClientSettings, Folder, TroupeClient, TroupeError
+from troupe.client.folder import file_uri
 
 
 @pytest_asyncio.fixture
@@ -22,7 +24,11 @@ async def ingest(client: TroupeClient, folder: Path | Folder) -> list[IngestResu
     return [response.result async for response in client.ingest(folder) if response.HasField("result")]
 
 
-async def test_documents_carry_their_folder_and_relative_paths(
+def by_name(results: Sequence[IngestResult]) -> dict[str, IngestResult]:
+    return {result.uri.rpartition("/")[2]: result for result in results}
+
+
+async def test_documents_carry_their_folder_and_the_urls_of_their_files(
     served: tuple[TaskServer, TroupeClient], tmp_path: Path
 ) -> None:
     tasks, client = served
@@ -31,7 +37,7 @@ async def test_documents_carry_their_folder_and_relative_paths(
     (tmp_path / "sub" / "نص.txt").write_text("سلام")
     (tmp_path / "code.py").write_text("pass")
     results = await ingest(client, tmp_path)
-    assert [result.uri for result in results] == ["guide.md", "sub/نص.txt"]
+    assert [result.uri for result in results] == [(tmp_path / name).as_uri() for name in ("guide.md", "sub/نص.txt")]
     documents = [document for request in tasks.ingest_requests for document in request.documents]
     assert {document.metadata["folder"] for document in documents} == {str(tmp_path)}
     assert [document.media_type for document in documents] == ["text/markdown", "text/plain"]
@@ -43,7 +49,7 @@ async def test_what_is_too_large_fails_alone(served: tuple[TaskServer, TroupeCli
     tasks.max_document_bytes = 100
     (tmp_path / "large.txt").write_bytes(b"x" * 101)
     (tmp_path / "small.txt").write_bytes(b"x")
-    results = {result.uri: result for result in await ingest(client, tmp_path)}
+    results = by_name(await ingest(client, tmp_path))
     assert results["small.txt"].status == IngestStatus.INGEST_STATUS_CREATED
     assert results["large.txt"].status == IngestStatus.INGEST_STATUS_FAILED
     assert results["large.txt"].error.reason == ErrorReason.ERROR_REASON_DOCUMENT_TOO_LARGE
@@ -52,10 +58,14 @@ async def test_what_is_too_large_fails_alone(served: tuple[TaskServer, TroupeCli
 
 async def test_what_cannot_be_read_fails_alone(served: tuple[TaskServer, TroupeClient], tmp_path: Path) -> None:
     _, client = served
-    (tmp_path / "gone.txt").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "link.txt").symlink_to(tmp_path / "nowhere.txt")
     (tmp_path / "there.txt").write_text("x")
-    results = {result.uri: result for result in await ingest(client, tmp_path)}
-    assert results["gone.txt"].error.reason == ErrorReason.ERROR_REASON_UNREADABLE_DOCUMENT
+    long = tmp_path.joinpath(*["ن" * 100] * 3, "long.txt")
+    long.parent.mkdir(parents=True)
+    long.write_text("x")
+    results = by_name(await ingest(client, tmp_path))
+    assert "longer than 1,024" in results["long.txt"].error.message
+    assert results["nowhere.txt"].error.reason == ErrorReason.ERROR_REASON_UNREADABLE_DOCUMENT
     assert results["there.txt"].status == IngestStatus.INGEST_STATUS_CREATED
 
 
@@ -72,14 +82,23 @@ async def test_two_folders_may_hold_the_same_path(served: tuple[TaskServer, Trou
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "README.md").write_text(name)
-    for _ in range(2):
-        await ingest(client, tmp_path / "one")
-        await ingest(client, tmp_path / "two")
-    other = (tmp_path / "two" / "README.md").as_uri()
+    await asyncio.gather(ingest(client, tmp_path / "one"), ingest(client, tmp_path / "two"))
     assert {uri: document.metadata["folder"] for uri, document in tasks.documents.items()} == {
-        "README.md": str(tmp_path / "one"),
-        other: str(tmp_path / "two"),
+        (tmp_path / name / "README.md").as_uri(): str(tmp_path / name) for name in ("one", "two")
     }
+
+
+def test_a_folder_is_the_same_by_whichever_path_it_is_named(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "a b.md").write_text("x")
+    (tmp_path / "link").symlink_to("docs")
+    (tmp_path / "docs" / "again.md").symlink_to("a b.md")
+    named = [tmp_path / "docs", tmp_path / "docs" / ".." / "docs", tmp_path / "link"]
+    folders = [Folder.scan(path) for path in named]
+    assert {folder.label for folder in folders} == {str(tmp_path / "docs")}
+    assert [[file_uri(file) for file in folder.files] for folder in folders] == [
+        [(tmp_path / "docs" / "a b.md").as_uri()]
+    ] * 3
 
 
 async def test_one_file(served: tuple[TaskServer, TroupeClient], tmp_path: Path) -> None:
@@ -87,8 +106,8 @@ async def test_one_file(served: tuple[TaskServer, TroupeClient], tmp_path: Path)
     (tmp_path / "a.md").write_text("a")
     (tmp_path / "b.md").write_text("b")
     folder = Folder.scan(tmp_path / "a.md")
-    assert [result.uri for result in await ingest(client, folder)] == ["a.md"]
-    assert tasks.documents["a.md"].metadata == folder.filter
+    assert [result.uri for result in await ingest(client, folder)] == [(tmp_path / "a.md").as_uri()]
+    assert tasks.documents[(tmp_path / "a.md").as_uri()].metadata == folder.filter
 
 
 @pytest.mark.parametrize(
@@ -114,6 +133,7 @@ def test_parts_of_a_folder(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("x")
     folder = Folder.scan(tmp_path, only=[Path("docs"), Path("README.md")])
-    assert [folder.uri(file) for file in folder.files] == ["README.md", "docs/a.md"]
-    with pytest.raises(TroupeError, match="not inside"):
-        Folder.scan(tmp_path, only=[Path("/etc")])
+    assert list(folder.files) == [tmp_path / "README.md", tmp_path / "docs" / "a.md"]
+    for outside in ("/etc", "../elsewhere"):
+        with pytest.raises(TroupeError, match="not inside"):
+            Folder.scan(tmp_path, only=[Path(outside)])

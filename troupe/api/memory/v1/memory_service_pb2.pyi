@@ -86,7 +86,7 @@ class DocumentSource(_message.Message):
     TITLE_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
     uri: _builtins.str
-    """Where it came from: a path relative to the ingested folder, or a URL. Unique within the project."""
+    """Where it came from: the `file://` URL of the file, or another URL or name. Unique within the project."""
     content: _builtins.bytes
     """The file's bytes."""
     media_type: _builtins.str
