@@ -159,12 +159,15 @@ class TaskServer(OrchestratorServiceServicer, MemoryServiceServicer):
     async def ListDocuments(
         self, request: memory.ListDocumentsRequest, context: Context
     ) -> memory.ListDocumentsResponse:
-        return memory.ListDocumentsResponse(documents=self.documents.values())
+        """Pages of two, by URI, as the memory's are."""
+        rest = sorted(uri for uri in self.documents if uri > request.page_token)
+        page = [self.documents[uri] for uri in rest[:2]]
+        return memory.ListDocumentsResponse(documents=page, next_page_token=rest[1] if len(rest) > 2 else "")
 
     async def Ingest(self, request: memory.IngestRequest, context: Context) -> AsyncIterator[memory.IngestResponse]:
         self.ingest_requests.append(request)
         for source in request.documents:
-            document = memory.Document(uri=source.uri, metadata=source.metadata)
+            document = memory.Document(document_id=f"id of {source.uri}", uri=source.uri, metadata=source.metadata)
             known = source.uri in self.documents
             self.documents[source.uri] = document
             status = memory.INGEST_STATUS_UNCHANGED if known else memory.INGEST_STATUS_CREATED
@@ -174,7 +177,10 @@ class TaskServer(OrchestratorServiceServicer, MemoryServiceServicer):
         raise NotImplementedError
 
     async def Delete(self, request: memory.DeleteRequest, context: Context) -> memory.DeleteResponse:
-        raise NotImplementedError
+        gone = [uri for uri, document in self.documents.items() if document.document_id in request.document_ids]
+        for uri in gone:
+            del self.documents[uri]
+        return memory.DeleteResponse(deleted_documents=len(gone))
 
     async def GetDocument(self, request: memory.GetDocumentRequest, context: Context) -> memory.GetDocumentResponse:
         raise NotImplementedError

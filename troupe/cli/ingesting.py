@@ -23,9 +23,10 @@ _OUTCOMES: Final = {
 async def ingest_folder(client: TroupeClient, folder: Folder, console: Console) -> int:
     """Ingests the folder; says what failed and why. Returns how many documents are stored now."""
     outcomes: Counter[str] = Counter()
+    forgotten: list[int] = []
     total = len(folder.files)
     with console.status("") as status:
-        async with aclosing(client.ingest(folder)) as responses:
+        async with aclosing(client.ingest(folder, on_forgotten=forgotten.append)) as responses:
             async for response in responses:
                 if response.WhichOneof("event") == "result":
                     outcomes[_OUTCOMES.get(response.result.status, "failed")] += 1
@@ -35,6 +36,8 @@ async def ingest_folder(client: TroupeClient, folder: Folder, console: Console) 
     console.print(
         Text(f"ingested {words.plural(outcomes.total(), 'file')} of {folder.label}: {counts}"), soft_wrap=True
     )
+    if forgotten:
+        console.print(f"forgot {words.plural(sum(forgotten), 'document')} whose files are gone", highlight=False)
     return outcomes.total() - outcomes["failed"]
 
 

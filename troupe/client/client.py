@@ -1,6 +1,6 @@
 """The client: every method of the task API, with streams that survive a cut."""
 
-from collections.abc import AsyncGenerator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -118,18 +118,25 @@ class TroupeClient:
         """Returns the agents that steps can name."""
         return (await self._answer(self._tasks.ListAgents(api.ListAgentsRequest(), timeout=self._deadline))).agents
 
-    def ingest(self, folder: Folder | Path | str, *, project: str = "") -> AsyncGenerator[IngestResponse]:
+    def ingest(
+        self,
+        folder: Folder | Path | str,
+        *,
+        project: str = "",
+        on_forgotten: Callable[[int], None] | None = None,
+    ) -> AsyncGenerator[IngestResponse]:
         """Stores the Markdown, text, HTML and PDF files below a folder and yields progress and one result a file.
 
         The documents carry the folder's absolute path as `folder` in their metadata, by which
         `TaskSpec.memory_filter` finds them. What cannot be read or is too large fails alone, with a result that
-        says so.
+        says so. After the last file the documents of this folder whose files are gone are deleted, unless only
+        a part of it was ingested; `on_forgotten` is told how many they were, if any.
 
         Raises:
             TroupeError: the folder does not exist or holds no such file; a call failed.
         """
         found = folder if isinstance(folder, Folder) else Folder.scan(Path(folder))
-        return Ingestion(self._memory, target=self.target, project=project).run(found)
+        return Ingestion(self._memory, target=self.target, project=project).run(found, on_forgotten=on_forgotten)
 
     def _watch(self, cursor: Cursor) -> EventCall:
         return self._tasks.WatchTask(api.WatchTaskRequest(task_id=cursor.task_id, after_sequence=cursor.sequence))

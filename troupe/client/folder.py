@@ -31,6 +31,8 @@ class Folder:
     """What was named, absolute and without links: the folder, or a single file."""
     problems: Mapping[Path, str] = field(default_factory=dict)
     """Folders in it that cannot be listed, and why."""
+    whole: bool = True
+    """Whether `files` are all of the folder's, not a part or a single file."""
 
     @classmethod
     def scan(cls, root: Path, *, only: Sequence[Path] = ()) -> Self:
@@ -50,7 +52,7 @@ class Folder:
             raise invalid("folder", f"{str(root)!r} cannot be read: {problems[root]}")
         if not files:
             raise invalid("folder", f"{str(root)!r} holds no {_KINDS} file ({', '.join(sorted(MEDIA_TYPES))})")
-        return cls(root, files, str(named), problems)
+        return cls(root, files, str(named), problems, whole=not only)
 
     @property
     def filter(self) -> dict[str, str]:

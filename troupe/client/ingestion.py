@@ -1,7 +1,7 @@
 """Sends the documents of a folder to the memory, in batches that fit into a message."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -11,6 +11,7 @@ from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.api.memory.v1 import memory_service_pb2 as memory
 from troupe.client.errors import from_call
 from troupe.client.folder import Folder, file_uri, media_type
+from troupe.client.forgetting import forget_missing
 from troupe.core.errors import TroupeError
 
 if TYPE_CHECKING:
@@ -30,8 +31,13 @@ class Ingestion:
         self._target = target
         self._project = project
 
-    async def run(self, folder: Folder) -> AsyncGenerator[memory.IngestResponse]:
-        """Yields what the memory says, and a failed result for each file that does not get that far."""
+    async def run(
+        self, folder: Folder, *, on_forgotten: Callable[[int], None] | None = None
+    ) -> AsyncGenerator[memory.IngestResponse]:
+        """Yields what the memory says, and a failed result for each file that does not get that far.
+
+        After a whole folder the documents whose files are gone are deleted; `on_forgotten` gets their number.
+        """
         for directory, problem in folder.problems.items():
             yield _failed(directory, _unreadable(problem))
         try:
@@ -48,8 +54,11 @@ class Ingestion:
                         memory.IngestRequest(project=self._project, documents=documents)
                     ):
                         yield response
+            forgotten = await forget_missing(self._memory, self._project, folder) if folder.whole else 0
         except grpc.aio.AioRpcError as error:
             raise from_call(error, self._target) from None
+        if forgotten and on_forgotten is not None:
+            on_forgotten(forgotten)
 
     async def _max_document_bytes(self) -> int:
         request = memory.GetStatsRequest(project=self._project)

@@ -110,6 +110,47 @@ async def test_one_file(served: tuple[TaskServer, TroupeClient], tmp_path: Path)
     assert tasks.documents[(tmp_path / "a.md").as_uri()].metadata == folder.filter
 
 
+async def forget_count(client: TroupeClient, folder: Folder) -> list[int]:
+    forgotten: list[int] = []
+    async for _ in client.ingest(folder, on_forgotten=forgotten.append):
+        pass
+    return forgotten
+
+
+def stored(tasks: TaskServer) -> list[str]:
+    return sorted(uri.rpartition("/")[2] for uri in tasks.documents)
+
+
+async def test_documents_whose_files_are_gone_are_forgotten(
+    served: tuple[TaskServer, TroupeClient], tmp_path: Path
+) -> None:
+    tasks, client = served
+    docs, other = tmp_path / "docs", tmp_path / "other"
+    for path in (docs / "a.md", docs / "b.md", docs / "c.md", docs / "d.md", other / "e.md"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("x")
+    assert await forget_count(client, Folder.scan(docs)) == []
+    assert await forget_count(client, Folder.scan(other)) == []
+    (docs / "a.md").unlink()
+    (docs / "d.md").unlink()
+    assert await forget_count(client, Folder.scan(docs, only=[Path("b.md")])) == []
+    assert await forget_count(client, Folder.scan(docs / "b.md")) == []
+    assert stored(tasks) == ["a.md", "b.md", "c.md", "d.md", "e.md"]
+    assert await forget_count(client, Folder.scan(docs)) == [2]
+    assert stored(tasks) == ["b.md", "c.md", "e.md"]
+
+
+async def test_what_cannot_be_listed_is_not_forgotten(served: tuple[TaskServer, TroupeClient], tmp_path: Path) -> None:
+    tasks, client = served
+    for name in ("a.md", "closed/b.md", "closed-off/c.md"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+    await ingest(client, tmp_path)
+    seen = Folder(tmp_path, [tmp_path / "a.md"], str(tmp_path), {tmp_path / "closed": "permission denied"})
+    assert await forget_count(client, seen) == [1]
+    assert stored(tasks) == ["a.md", "b.md"]
+
+
 @pytest.mark.parametrize(
     ("name", "problem"), [("missing", "does not exist"), ("empty", "holds no Markdown"), ("x.bin", "is no Markdown")]
 )
