@@ -83,6 +83,7 @@ class TaskServer(OrchestratorServiceServicer, MemoryServiceServicer):
         self.batch = 1
         self.checkpoints = False
         self.pause_after = 0
+        self.request = "why?"
         self.go_on = asyncio.Event()
         self.run_requests: list[pb.RunTaskRequest] = []
         self.watch_requests: list[pb.WatchTaskRequest] = []
@@ -190,8 +191,12 @@ class TaskServer(OrchestratorServiceServicer, MemoryServiceServicer):
             raise TroupeError(ErrorReason.ERROR_REASON_TASK_NOT_FOUND, f"no task has the id {task_id!r}")
 
     def _task(self) -> Task:
-        task = Task(task_id=TASK_ID, state=TaskState.TASK_STATE_COMPLETED, spec=TaskSpec(input="why?"))
-        task.output.text = REPORT
+        task = Task(task_id=TASK_ID, state=TaskState.TASK_STATE_COMPLETED, spec=TaskSpec(input=self.request))
+        if self.events[-1].HasField("task_cancelled"):
+            task.state = TaskState.TASK_STATE_CANCELLED
+            task.last_sequence = len(self.events)
+        else:
+            task.output.text = REPORT
         return task
 
 

@@ -174,6 +174,30 @@ async def test_the_other_commands(server: tuple[TaskServer, str], arguments: tup
     assert expected in out
 
 
+async def test_tasks_in_a_pipe_are_tab_separated_and_whole(server: tuple[TaskServer, str]) -> None:
+    tasks, address = server
+    tasks.request = "why " * 100
+    _, out, _ = await troupe("tasks", "--target", address)
+    assert out == f"{TASK_ID}\tcompleted\t\t\t{tasks.request.strip()}\n"
+
+
+async def test_show_in_a_pipe_leaves_the_report_as_it_is(server: tuple[TaskServer, str]) -> None:
+    tasks, address = server
+    tasks.request = "why " * 100
+    _, out, _ = await troupe("show", TASK_ID, "--target", address)
+    assert f"request: {tasks.request}\n" in out
+    assert out.endswith(f"\n\n{REPORT}\n")
+
+
+async def test_show_says_why_a_task_was_cancelled(server: tuple[TaskServer, str]) -> None:
+    tasks, address = server
+    tasks.events[-1].task_cancelled.CopyFrom(TaskCancelled(reason="no need"))
+    code, out, _ = await troupe("show", TASK_ID, "--target", address)
+    assert code == 0
+    assert "state: cancelled\n" in out
+    assert "reason: no need\n" in out
+
+
 async def test_version_needs_no_imports() -> None:
     code, out, _ = await troupe("version")
     assert (code, out) == (0, "troupe 0.1.0\n")

@@ -1,5 +1,7 @@
 """`troupe show`."""
 
+from contextlib import aclosing
+
 from rich.console import Console
 from rich.markdown import Markdown
 from rich.padding import Padding
@@ -20,31 +22,55 @@ def command(task_id: TaskIdArgument, as_json: JsonOption = False, target: Target
 
     async def work(client: TroupeClient) -> int:
         task = await client.get(task_id)
+        reason = "" if as_json else await _cancel_reason(client, task)
         if as_json:
             print_json(task)
+        elif (console := Console()).is_terminal:
+            _print(task, reason, console)
         else:
-            _print(task, Console())
+            _print_plain(task, reason)
         return COMPLETED
 
     with_client(target, work)
 
 
-def _print(task: Task, console: Console) -> None:
+async def _cancel_reason(client: TroupeClient, task: Task) -> str:
+    """Why a task was cancelled, which only its last event says."""
+    if task.state != TaskState.TASK_STATE_CANCELLED or not task.last_sequence:
+        return ""
+    reason = ""
+    async with aclosing(client.watch(task.task_id, after_sequence=task.last_sequence - 1)) as events:
+        async for event in events:
+            reason = event.task_cancelled.reason
+    return reason
+
+
+def _print(task: Task, reason: str, console: Console) -> None:
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="dim")
     facts.add_column()
-    for name, value in _facts(task):
+    for name, value in _facts(task, reason):
         facts.add_row(name, Text(value))
     console.print(facts)
     console.print()
     console.print(_steps(task))
     if task.state == TaskState.TASK_STATE_COMPLETED:
-        report = report_text(task.output)
         console.print()
-        console.print(Padding(Markdown(report), (0, 1)) if console.is_terminal else Text(report))
+        console.print(Padding(Markdown(report_text(task.output)), (0, 1)))
 
 
-def _facts(task: Task) -> list[tuple[str, str]]:
+def _print_plain(task: Task, reason: str) -> None:
+    """The same for pipes: nothing wrapped, padded or cut."""
+    for name, value in _facts(task, reason):
+        print(f"{name}: {value}")
+    print()
+    for status in task.steps:
+        print("\t".join(" ".join(cell.split()) for cell in _cells(status)))
+    if task.state == TaskState.TASK_STATE_COMPLETED:
+        print(f"\n{report_text(task.output)}")
+
+
+def _facts(task: Task, reason: str) -> list[tuple[str, str]]:
     facts = [
         ("task", task.task_id),
         ("state", words.TASK_STATES.get(task.state, "?")),
@@ -53,7 +79,9 @@ def _facts(task: Task) -> list[tuple[str, str]]:
         ("took", words.task_duration(task) or "(not ended)"),
         ("planned", words.PLANNERS.get(task.plan.planner, "?")),
     ]
-    return [*facts, ("error", task.error.message)] if task.HasField("error") else facts
+    if task.HasField("error"):
+        facts.append(("error", task.error.message))
+    return [*facts, ("reason", reason)] if reason else facts
 
 
 def _steps(task: Task) -> Table:
@@ -62,10 +90,14 @@ def _steps(task: Task) -> Table:
         table.add_column(name, no_wrap=True, justify="right" if name in ("attempts", "took") else "left")
     table.add_column("", overflow="fold")
     for status in task.steps:
-        state = words.STEP_STATES.get(status.state, "?")
-        note = status.error.message if status.HasField("error") else status.step.title
-        table.add_row(status.step.step_id, status.step.agent, state, str(status.attempt), _took(status), Text(note))
+        table.add_row(*map(Text, _cells(status)))
     return table
+
+
+def _cells(status: StepStatus) -> tuple[str, str, str, str, str, str]:
+    state = words.STEP_STATES.get(status.state, "?")
+    note = status.error.message if status.HasField("error") else status.step.title
+    return status.step.step_id, status.step.agent, state, str(status.attempt), _took(status), note
 
 
 def _took(status: StepStatus) -> str:

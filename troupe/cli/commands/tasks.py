@@ -1,10 +1,12 @@
 """`troupe tasks`."""
 
+import sys
+from collections.abc import Sequence
 from typing import Annotated, Final
 
 import typer
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from troupe.api.orchestrator.v1.task_pb2 import Task, TaskState
@@ -22,6 +24,8 @@ _STYLES: Final = {
 }
 _STATES: Final = {name: state for state, name in words.TASK_STATES.items()}
 _LARGEST_PAGE: Final = 1000
+_HEADER: Final = ("task", "state", "submitted", "took", "request")
+_LEAST_REQUEST: Final = 8
 
 
 def command(
@@ -43,10 +47,13 @@ def command(
         if as_json:
             for task in tasks:
                 print_json(task)
-        elif tasks:
-            _print_table(tasks)
+        elif not tasks:
+            print('no tasks yet: start one with troupe run "…"', file=sys.stderr)
+        elif (console := Console()).is_terminal:
+            print_table(tasks, console)
         else:
-            print('no tasks yet: start one with troupe run "…"')
+            for task in tasks:
+                print("\t".join(_cells(task)))
         return COMPLETED
 
     with_client(target, work)
@@ -65,17 +72,28 @@ async def _newest(client: TroupeClient, limit: int, states: list["TaskState.Valu
     return tasks[:limit]
 
 
-def _print_table(tasks: list[Task]) -> None:
-    console = Console()
-    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
-    table.add_column("task", no_wrap=True)
-    table.add_column("state", no_wrap=True)
-    table.add_column("submitted", no_wrap=True)
-    table.add_column("took", justify="right", no_wrap=True)
-    table.add_column("request", no_wrap=True, overflow="ellipsis", ratio=1)
-    for task in tasks:
-        state = Text(words.TASK_STATES.get(task.state, "?"), style=_STYLES.get(task.state, ""))
-        submitted = task.create_time.ToDatetime().strftime("%m-%d %H:%M:%S") if task.HasField("create_time") else ""
-        request = " ".join(task.spec.input.split())
-        table.add_row(task.task_id, state, submitted, words.task_duration(task), Text(request))
-    console.print(table)
+def print_table(tasks: Sequence[Task], console: Console) -> None:
+    """One line a task; only the request is cut, for the id is what other commands take."""
+    rows = [_HEADER, *map(_cells, tasks)]
+    widths = [max(cell_len(row[column]) for row in rows) for column in range(len(_HEADER) - 1)]
+    styles = ["", *(_STYLES.get(task.state, "") for task in tasks)]
+    for row, style in zip(rows, styles, strict=True):
+        line = _line(row, widths, style)
+        line.truncate(max(console.width, line.cell_len - cell_len(row[-1]) + _LEAST_REQUEST), overflow="ellipsis")
+        console.print(line, soft_wrap=True)
+
+
+def _line(row: Sequence[str], widths: Sequence[int], style: str) -> Text:
+    task_id, state, submitted, took, request = row
+    line = Text(f"{set_cell_size(task_id, widths[0])}  ")
+    line.append(f"{set_cell_size(state, widths[1])}  ", style)
+    line.append(f"{set_cell_size(submitted, widths[2])}  {' ' * (widths[3] - cell_len(took))}{took}  {request}")
+    if row is _HEADER:
+        line.stylize("dim")
+    return line
+
+
+def _cells(task: Task) -> tuple[str, str, str, str, str]:
+    state = words.TASK_STATES.get(task.state, "?")
+    submitted = task.create_time.ToDatetime().strftime("%m-%d %H:%M:%S") if task.HasField("create_time") else ""
+    return task.task_id, state, submitted, words.task_duration(task), " ".join(task.spec.input.split())
