@@ -1,8 +1,13 @@
 """Which orchestrator a command talks to."""
 
-from troupe.client.settings import ClientSettings
+from troupe.client.settings import DEFAULT_TARGET, ClientSettings
 from troupe.local.settings import LocalSettings
 from troupe.local.stack_file import read_stack
+
+
+def target_option(address: str) -> str:
+    """What a command needs to reach this orchestrator, with a blank before it; empty for the usual address."""
+    return "" if address == DEFAULT_TARGET else f" --target {address}"
 
 
 def client_settings(target: str | None) -> ClientSettings:

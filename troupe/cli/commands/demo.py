@@ -15,6 +15,7 @@ from troupe.cli.ingesting import ingest_folder
 from troupe.cli.interrupts import Interrupts
 from troupe.cli.session import INTERRUPTED, USAGE, finish
 from troupe.cli.stacking import StartInterruptedError, stack_on_screen
+from troupe.cli.target import target_option
 from troupe.client import ClientSettings, Folder, TroupeClient
 from troupe.local.settings import LocalSettings
 
@@ -68,8 +69,8 @@ def _how_to_go_on(console: Console, program: Path, gateway: str, orchestrator: s
     troupe = program if program.name == "troupe" else Path("troupe")
     steps = [
         ("start it for good", f"{troupe} up"),
-        ("ask about your own documents", f'{troupe} run --docs DIR "What …?"'),
-        ("open the console", f"http://{gateway}/"),
+        ("ask about your own documents", f'{troupe} run{target_option(orchestrator)} --docs DIR "What …?"'),
+        ("see the gateway's page", f"http://{gateway}/"),
         ("call it from anywhere", f"grpcurl -plaintext {orchestrator} list"),
     ]
     console.print(Rule(style="dim"))

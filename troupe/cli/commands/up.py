@@ -10,6 +10,7 @@ from rich.table import Table
 
 from troupe.cli.session import COMPLETED, INTERRUPTED, finish
 from troupe.cli.stacking import StartInterruptedError, stack_on_screen
+from troupe.cli.target import target_option
 from troupe.local.settings import LocalSettings
 from troupe.local.stack_file import Member
 
@@ -55,7 +56,7 @@ def print_addresses(console: Console, folder: Path, members: Mapping[str, Member
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
-    table.add_row("ask", 'troupe run --docs DIR "What does it say about …?"')
+    table.add_row("ask", f'troupe run{target_option(orchestrator)} --docs DIR "What does it say about …?"')
     table.add_row("browse", f"http://{gateway}/")
     table.add_row("call", f"grpcurl -plaintext {orchestrator} list")
     table.add_row("logs", str(folder / "logs"))
