@@ -58,7 +58,7 @@ types: $(STAMP) ## mypy --strict
 imports: $(STAMP) ## who may import whom
 	@$(VENV)/bin/lint-imports
 
-proto: $(STAMP) ## lint the contracts; compare them with those of $(BASE)
+proto: $(STAMP) ## lint the contracts; compare them with those of main; BASE=REV names another
 	@$(VENV)/bin/buf lint
 	@if git rev-parse -q --verify "$(BASE):proto" >/dev/null 2>&1; then \
 	  $(VENV)/bin/buf breaking --exclude-imports --against ".git#ref=$$(git rev-parse $(BASE))"; fi
