@@ -48,6 +48,10 @@ async def follow_task(
     async with aclosing(events):
         try:
             ended = await signals.unless(shown.consume(events))
+        except BrokenPipeError:  # Ctrl-C ends all of a pipe, and whoever reads may be gone before the signal is here
+            if not shown.view.ended:
+                progress.say(_detached(shown.view))
+            raise
         finally:
             progress.close()
         if not ended:
@@ -74,7 +78,7 @@ async def _turn_away(client: TroupeClient, view: TaskView, progress: Progress, s
     if not view.task_id:
         progress.say("interrupted before the orchestrator had accepted the task")
         return INTERRUPTED
-    progress.say(f"detached: task {view.task_id} goes on; follow it with: troupe watch {view.task_id}")
+    progress.say(_detached(view))
     if signals is None:
         return COMPLETED
     progress.say(f"Ctrl-C again within {_SECOND_CTRL_C_SECONDS:g} s cancels it")
@@ -86,3 +90,7 @@ async def _turn_away(client: TroupeClient, view: TaskView, progress: Progress, s
     await client.cancel(view.task_id, reason="cancelled from the terminal")
     progress.say(f"task {view.task_id} cancelled")
     return TASK_FAILED
+
+
+def _detached(view: TaskView) -> str:
+    return f"detached: task {view.task_id} goes on; follow it with: troupe watch {view.task_id}"

@@ -4,6 +4,7 @@ import time
 from typing import Final
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.constrain import Constrain
 from rich.live import Live
 from rich.markdown import Markdown
 from rich.padding import Padding
@@ -21,6 +22,9 @@ from troupe.cli.view import StepView, TaskView, depths
 _FRAMES_PER_SECOND: Final = 12
 _MAX_INDENT: Final = 3
 _MAX_TEXT_LINES: Final = 8
+# A terminal writes ^C behind the last line. If that wrapped, the next frame would begin a line too low and leave
+# the heading of this one behind.
+_ECHO_WIDTH: Final = 4
 _ACTIVE: Final = (StepState.STEP_STATE_RUNNING, StepState.STEP_STATE_DELEGATING)
 _ICONS: Final = {
     StepState.STEP_STATE_PENDING: ("·", "dim"),
@@ -75,7 +79,8 @@ class LiveProgress:
 
     def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
         """The frame of this moment."""
-        yield self.frame(options.max_width, options.height or self._console.height)
+        width = max(1, options.max_width - _ECHO_WIDTH)
+        yield Constrain(self.frame(width, options.height or self._console.height), width)
 
     def frame(self, width: int, height: int) -> RenderableType:
         """Heading, steps and the end of the text that is being written."""

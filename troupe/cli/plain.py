@@ -1,5 +1,6 @@
 """A task as plain lines, for pipes and files."""
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
@@ -35,8 +36,8 @@ class PlainProgress:
             print(line, flush=True)
 
     def say(self, message: str) -> None:
-        """Prints the message."""
-        print(message, flush=True)
+        """Prints the message on standard error: whoever reads the pipe may be gone."""
+        print(message, file=sys.stderr, flush=True)
 
     def close(self) -> None:
         """Does nothing."""

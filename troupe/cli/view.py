@@ -9,6 +9,8 @@ from troupe.api.common.v1.step_pb2 import Step
 from troupe.api.orchestrator.v1.event_pb2 import ApprovalDecision, TaskEvent
 from troupe.api.orchestrator.v1.task_pb2 import Planner, StepState, TaskMetrics, TaskOutput, TaskState
 
+_ENDED: Final = (TaskState.TASK_STATE_COMPLETED, TaskState.TASK_STATE_FAILED, TaskState.TASK_STATE_CANCELLED)
+
 
 @dataclass(frozen=True, slots=True)
 class StepView:
@@ -48,6 +50,11 @@ class TaskView:
     reason: str = ""
     metrics: TaskMetrics | None = None
     last_sequence: int = 0
+
+    @property
+    def ended(self) -> bool:
+        """Whether no event follows."""
+        return self.state in _ENDED
 
     def with_step(self, step: StepView) -> "TaskView":
         """The view with one step replaced or added."""

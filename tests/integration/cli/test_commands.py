@@ -141,20 +141,40 @@ async def test_a_second_ctrl_c_cancels(server: tuple[TaskServer, str]) -> None:
     assert [request.task_id for request in tasks.cancel_requests] == [TASK_ID]
 
 
+async def test_who_closes_the_pipe_is_told_that_the_task_goes_on(server: tuple[TaskServer, str]) -> None:
+    tasks, address = server
+    tasks.pause_after = 2
+    reader, writer = os.pipe()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "troupe.cli", "run", "why?", "--target", address, stdout=writer, stderr=PIPE
+    )
+    os.close(writer)
+    await asyncio.to_thread(os.read, reader, 1)
+    os.close(reader)
+    tasks.go_on.set()
+    _, err = await process.communicate()
+    assert f"troupe watch {TASK_ID}" in err.decode()
+    assert "Traceback" not in err.decode()
+
+
 async def interrupted(tasks: TaskServer, address: str, *, count: int) -> tuple[int, str]:
-    """Runs a task that hangs, sends Ctrl-C once or twice, each when the program is ready for it."""
+    """Runs a task that hangs, sends Ctrl-C once or twice, each when the program is ready for it.
+
+    Returns the exit code and what was said on standard error.
+    """
     tasks.pause_after = 4
     process = await start("run", "why?", "--target", address)
     assert process.stdout is not None
-    out = await process.stdout.readuntil(b"searching")
+    assert process.stderr is not None
+    await process.stdout.readuntil(b"searching")
     process.send_signal(signal.SIGINT)
-    out += await process.stdout.readuntil(b"Ctrl-C again")
+    said = await process.stderr.readuntil(b"Ctrl-C again")
     if count == 2:
         process.send_signal(signal.SIGINT)
-    rest, err = await process.communicate()
-    assert b"Traceback" not in err
+    _, rest = await process.communicate()
+    assert b"Traceback" not in rest
     assert process.returncode is not None
-    return process.returncode, (out + rest).decode()
+    return process.returncode, (said + rest).decode()
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def drawn(events: list[ev.TaskEvent], *, width: int, height: int = 24) -> list[s
 @pytest.mark.parametrize("count", range(16))
 def test_every_moment_fits_the_width(width: int, count: int) -> None:
     lines = drawn(history()[:count], width=width)
-    assert all(cell_len(line) <= width for line in lines)
+    assert all(cell_len(line) + len("^C") < width for line in lines)
     assert len(lines) <= 24
 
 
