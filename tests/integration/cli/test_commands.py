@@ -88,6 +88,33 @@ async def test_documents_are_ingested_first_and_selected(server: tuple[TaskServe
     assert tasks.run_requests[0].task.timeout.seconds == 300
 
 
+async def test_few_of_many_failures_are_named(server: tuple[TaskServer, str], tmp_path: Path) -> None:
+    tasks, address = server
+    tasks.max_document_bytes = 3
+    (tmp_path / "fine.md").write_text("x")
+    for number in range(8):
+        (tmp_path / f"{number} large.md").write_text("large")
+    _, out, _ = await troupe("ingest", str(tmp_path), "--target", address)
+    lines = out.splitlines()
+    assert lines[0].startswith("not ingested: 0 large.md: has 5 bytes")
+    assert lines[5:] == [
+        "and 3 more, which `troupe ingest --verbose` names",
+        f"ingested 9 files of {tmp_path}: 1 new, 8 failed",
+    ]
+    _, out, _ = await troupe("ingest", str(tmp_path), "--verbose", "--target", address)
+    assert out.count("not ingested: ") == 8
+
+
+async def test_what_is_forgotten_is_said(server: tuple[TaskServer, str], tmp_path: Path) -> None:
+    _, address = server
+    (tmp_path / "a.md").write_text("x")
+    (tmp_path / "b.md").write_text("x")
+    await troupe("ingest", str(tmp_path), "--target", address)
+    (tmp_path / "b.md").unlink()
+    _, out, _ = await troupe("ingest", str(tmp_path), "--target", address)
+    assert out.endswith("forgot 1 document whose files are gone\n")
+
+
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [

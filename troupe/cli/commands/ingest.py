@@ -14,11 +14,15 @@ from troupe.client import Folder, TroupeClient
 
 def command(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder, or one file.", show_default=False)],
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Name every file that could not be ingested.")
+    ] = False,
     target: TargetOption = None,
 ) -> None:
-    """Store the Markdown, text, HTML and PDF files of a folder in the memory."""
+    """Store the Markdown, text, HTML and PDF files of a folder in the memory; forget those that are gone."""
 
     async def work(client: TroupeClient) -> int:
-        return COMPLETED if await ingest_folder(client, Folder.scan(folder), Console()) else USAGE
+        stored = await ingest_folder(client, Folder.scan(folder), Console(), verbose=verbose)
+        return COMPLETED if stored else USAGE
 
     with_client(target, work)
