@@ -1,8 +1,8 @@
 // The command line of both programs.
 import { parseArgs } from "node:util";
-import type { Job } from "./job.js";
+import { CLIENTS, type Job } from "./job.js";
 
-export const USAGE = `usage: client.mjs --url http://127.0.0.1:8080 [--client connect|grpc-web|grpc-web-text] [--browser PATH]
+export const USAGE = `usage: client.mjs --url http://127.0.0.1:8080 [--client ${CLIENTS.join("|")}] [--browser PATH]
   --input TEXT [--label k=v]...   runs a task and prints each event
   --watch TASK_ID [--after N]     prints the events of a task after the Nth
   --get TASK_ID                   prints a task
@@ -29,7 +29,7 @@ export function parseJob(argv: string[]): { job: Job; browser?: string } {
   if (values.url === undefined) throw new Error(USAGE);
   const job: Job = {
     url: values.url.replace(/\/$/, ""),
-    client: values.client as Job["client"],
+    client: known(values.client),
     input: values.input,
     labels: pairs(values.label),
     watch: values.watch,
@@ -40,6 +40,12 @@ export function parseJob(argv: string[]): { job: Job; browser?: string } {
     metadata: pairs(values.metadata),
   };
   return { job, browser: values.browser };
+}
+
+function known(name: string): Job["client"] {
+  const client = CLIENTS.find((candidate) => candidate === name);
+  if (client === undefined) throw new Error(`--client ${JSON.stringify(name)} is none of ${CLIENTS.join(", ")}`);
+  return client;
 }
 
 function number(text: string | undefined): number | undefined {

@@ -1,8 +1,10 @@
 // What a client is asked to do, and what it says: one JSON object for each event, and one for the end.
 
+export const CLIENTS = ["connect", "grpc-web", "grpc-web-text"] as const;
+
 export interface Job {
   url: string;
-  client: "connect" | "grpc-web" | "grpc-web-text";
+  client: (typeof CLIENTS)[number];
   /** Runs a task. */
   input?: string;
   labels?: Record<string, string>;
