@@ -112,8 +112,8 @@ class Hub:
                     mailbox.stale = False
                     piece = await self._tasks.read_log(task_id, cursor)
                     cursor = piece.last_sequence
-                    if piece.frames:
-                        yield piece.frames
+                    for message in piece.messages:
+                        yield message
                     mailbox.stale = mailbox.stale or piece.more
                     if piece.ended:
                         return

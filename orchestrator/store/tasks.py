@@ -15,8 +15,10 @@ from troupe.core.errors import TroupeError
 _TERMINAL: Final = frozenset(
     {TaskState.TASK_STATE_COMPLETED, TaskState.TASK_STATE_FAILED, TaskState.TASK_STATE_CANCELLED}
 )
-# A replay is read in pieces of this many events.
-_LOG_PIECE: Final = 512
+# A replay is read in pieces of about this size, and sent in messages that clients with default limits take.
+_PIECE_EVENTS: Final = 1_000
+_PIECE_BYTES: Final = 512 << 10
+_MESSAGE_BYTES: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +61,9 @@ class StoredTask:
 
 @dataclass(frozen=True, slots=True)
 class LogPiece:
-    """Framed events, ready to be sent. `ended`: the task is over and nothing follows; `more`: the log goes on."""
+    """Messages of framed events. `ended`: the task is over and nothing follows; `more`: the log goes on."""
 
-    frames: bytes
+    messages: Sequence[bytes]
     last_sequence: int
     more: bool
     ended: bool
@@ -189,17 +191,11 @@ class TaskStore:
         Raises:
             TroupeError: TASK_NOT_FOUND; CURSOR_OUT_OF_RANGE when the cursor is newer than the newest event.
         """
-        key = self._key(task_id)
-        log = f"{key}:log"
-        state, length, frames = await self._atomically(
-            [
-                ("HGET", key, "state"),
-                ("LLEN", log),
-                ("LRANGE", log, after_sequence, after_sequence + _LOG_PIECE - 1),
-            ]
-        )
-        if state is None:
+        arguments = {"task": task_id, "after": after_sequence, "bytes": _PIECE_BYTES, "events": _PIECE_EVENTS}
+        status, *rest = await self._transitions.run(self._partition(task_id), "read", arguments)
+        if status == b"missing":
             raise task_not_found(task_id)
+        state, length, *frames = rest
         if after_sequence > length:
             raise TroupeError(
                 ErrorReason.ERROR_REASON_CURSOR_OUT_OF_RANGE,
@@ -207,7 +203,7 @@ class TaskStore:
                 metadata={"oldest_sequence": "1", "newest_sequence": str(length)},
             )
         last = after_sequence + len(frames)
-        return LogPiece(b"".join(frames), last, more=last < length, ended=int(state) in _TERMINAL and last == length)
+        return LogPiece(_messages(frames), last, more=last < length, ended=state in _TERMINAL and last == length)
 
     async def _page(self, project: str, size: int, before: tuple[int, str] | None) -> list[tuple[int, str]]:
         newest = "+inf" if before is None else str(before[0])
@@ -243,6 +239,19 @@ class TaskStore:
             return await self._redis.execute_atomically(commands)
         except OSError as error:
             raise store_unavailable(error) from None
+
+
+def _messages(frames: Sequence[bytes]) -> list[bytes]:
+    """Frames put together to messages; one that is larger than a message should be goes alone."""
+    messages: list[list[bytes]] = []
+    size = _MESSAGE_BYTES
+    for frame in frames:
+        if size + len(frame) > _MESSAGE_BYTES:
+            messages.append([])
+            size = 0
+        messages[-1].append(frame)
+        size += len(frame)
+    return [b"".join(message) for message in messages]
 
 
 def _pairs(flat: Sequence[bytes]) -> Iterator[tuple[str, bytes]]:

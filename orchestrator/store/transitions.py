@@ -49,6 +49,7 @@ class Transitions:
 
         Raises:
             TroupeError: STORE_UNAVAILABLE; the transition may or may not have happened, repeating it does no harm.
+                INTERNAL: the script itself failed, which is a defect.
         """
         payload: bytes = msgpack.packb({"op": operation, **arguments}, use_bin_type=False)
         call = _Call(payload, asyncio.get_running_loop().create_future())
@@ -57,7 +58,8 @@ class Transitions:
             self._senders[partition] = asyncio.create_task(self._send(partition))
         reply = await call.reply
         if reply[0] == b"error":
-            raise RuntimeError(f"transition `{operation}` failed: {reply[1].decode()}")
+            problem = f"transition `{operation}` failed in Redis: {reply[1].decode()}"
+            raise TroupeError(ErrorReason.ERROR_REASON_INTERNAL, problem)
         return reply
 
     async def _send(self, partition: int) -> None:

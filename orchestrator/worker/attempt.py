@@ -5,6 +5,7 @@ import random
 import time
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Final
 
 import grpc
 import grpc.aio
@@ -16,7 +17,7 @@ from orchestrator.worker import events
 from orchestrator.worker.leases import AttemptLostError
 from orchestrator.worker.patience import persistently
 from orchestrator.worker.receipts import Receipt
-from orchestrator.worker.recorder import Recorder
+from orchestrator.worker.recorder import Recorder, too_large
 from troupe.api.agent.v1.agent_service_pb2 import DependencyOutput, ExecuteRequest, RemainingBudget
 from troupe.api.common.v1.content_pb2 import StepOutput
 from troupe.api.common.v1.error_pb2 import ErrorReason
@@ -24,6 +25,9 @@ from troupe.api.common.v1.step_pb2 import Step
 from troupe.api.orchestrator.v1.task_pb2 import TaskOutput, TaskSpec
 from troupe.core.errors import TroupeError
 from troupe.core.logs import get_logger
+
+# An output stands in one event, and clients with gRPC's default limits take messages of 4 MiB.
+_OUTPUT_BYTES: Final = 2 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,8 @@ class AttemptRunner:
             async for response in call:
                 match response.WhichOneof("event"):
                     case "output":
+                        if (size := response.output.ByteSize()) > _OUTPUT_BYTES:
+                            raise too_large(f"agent `{attempt.agent}` produced an output", size, _OUTPUT_BYTES)
                         return response.output
                     case "delegate":
                         raise _delegation_refused(attempt.agent)

@@ -1,7 +1,7 @@
 """What an agent says, as events of the task's history. Sequence and time are added by the store."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from orchestrator.store.attempts import Attempt
 from troupe.api.agent.v1.agent_service_pb2 import ExecuteResponse
@@ -19,6 +19,8 @@ from troupe.api.orchestrator.v1.event_pb2 import (
     ToolStarted,
     UsageReported,
 )
+
+_MOST: Final = 10**12
 
 
 def started(attempt: Attempt) -> bytes:
@@ -51,7 +53,7 @@ def said(attempt: Attempt, response: ExecuteResponse) -> TaskEvent:
             if end.HasField("error"):
                 event.tool_finished.error.CopyFrom(end.error)
         case "usage":
-            event.usage_reported.CopyFrom(UsageReported(**ids, usage=response.usage))
+            event.usage_reported.CopyFrom(UsageReported(**ids, usage=_believable(response.usage)))
     return event
 
 
@@ -68,6 +70,18 @@ def failed(attempt: Attempt, error: Error, delay_ms: float | None) -> bytes:
     if delay_ms is not None:
         step.retry_delay.FromMilliseconds(int(delay_ms))
     return TaskEvent(task_id=attempt.task_id, step_failed=step).SerializeToString()
+
+
+def _believable(usage: Usage) -> Usage:
+    """The usage with counts that can be added up: none below zero, none beyond what a deployment could use."""
+    counts = [max(0, min(count, _MOST)) for count in usage_counts(usage)]
+    return Usage(
+        input_tokens=counts[0],
+        output_tokens=counts[1],
+        cost_usd_micros=counts[2],
+        model_calls=counts[3],
+        model=usage.model,
+    )
 
 
 def usage_counts(usage: Usage) -> Sequence[int]:

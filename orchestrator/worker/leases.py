@@ -10,7 +10,6 @@ from orchestrator.store.attempts import Attempt, AttemptStore
 from orchestrator.store.partitions import Partitions
 from orchestrator.store.resp import RedisClient
 from orchestrator.store.tail import tail
-from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.core.errors import TroupeError
 from troupe.core.logs import get_logger
 
@@ -88,8 +87,6 @@ class Leases:
         try:
             kept = await self._store.renew(holder.attempt)
         except TroupeError as error:
-            if error.reason != ErrorReason.ERROR_REASON_STORE_UNAVAILABLE:
-                raise
             get_logger().warning("lease not renewed", problem=error.message)
             return
         if not kept and holder in self._holders and not holder.lost:

@@ -14,6 +14,7 @@ from orchestrator.worker.attempt import AttemptRunner
 from orchestrator.worker.leases import AttemptLostError, Leases
 from orchestrator.worker.patience import persistently
 from orchestrator.worker.receipts import Receipt, Settlement
+from troupe.core.errors import TroupeError
 from troupe.core.logs import bound, get_logger
 from troupe.core.server import Drain
 
@@ -121,6 +122,8 @@ class Worker:
                 await self._runner.run(attempt, assignment, receipt=receipt)
         except AttemptLostError:
             get_logger().warning("attempt lost: its lease ran out, or its task ended")
+        except Exception:  # noqa: BLE001 - the worker's loop: one attempt must not end the others
+            get_logger().exception("attempt dropped; its lease will run out")
         except asyncio.CancelledError:
             await self._in_time(self._store.hand_back(attempt, acknowledge=receipt.take()))
             raise
@@ -150,7 +153,11 @@ async def keep_time(store: AttemptStore, partitions: Partitions, *, seconds: flo
     """Looks at the clocks of every partition, again and again, until it is cancelled."""
     while True:
         for partition in partitions.all():
-            ticked = await persistently(partial(store.tick, partition, max_lost_leases=max_lost_leases))
+            try:
+                ticked = await persistently(partial(store.tick, partition, max_lost_leases=max_lost_leases))
+            except TroupeError as error:
+                get_logger().error("clocks not looked at", partition=partition, problem=error.message)
+                continue
             if ticked.taken_over or ticked.timed_out:
                 get_logger().warning("clocks", partition=partition, taken_over=ticked.taken_over, late=ticked.timed_out)
         await asyncio.sleep(seconds)

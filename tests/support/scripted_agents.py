@@ -18,7 +18,19 @@ from troupe.api.common.v1.usage_pb2 import Usage
 from troupe.core.errors import TroupeError
 from troupe.core.server import Drain, ServerSettings, serving
 
-NAMES = ("noop", "talker", "flaky", "broken", "hanging", "spender", "delegator", "speechless")
+NAMES = (
+    "noop",
+    "talker",
+    "flaky",
+    "broken",
+    "hanging",
+    "spender",
+    "delegator",
+    "speechless",
+    "liar",
+    "bulky",
+    "flooding",
+)
 
 
 class ScriptedAgents(AgentServiceServicer):
@@ -77,6 +89,20 @@ class ScriptedAgents(AgentServiceServicer):
         usage = Usage(input_tokens=70, output_tokens=30, cost_usd_micros=500, model_calls=1, model="m")
         yield pb.ExecuteResponse(usage=usage)
         yield pb.ExecuteResponse(output=StepOutput(text=f"left {request.budget.tokens}"))
+
+    async def liar(self, request: pb.ExecuteRequest) -> AsyncIterator[pb.ExecuteResponse]:
+        """Reports the usage that its instruction names."""
+        yield pb.ExecuteResponse(usage=Usage(input_tokens=int(request.instruction), cost_usd_micros=-1))
+        yield pb.ExecuteResponse(output=StepOutput(text="done"))
+
+    async def bulky(self, request: pb.ExecuteRequest) -> AsyncIterator[pb.ExecuteResponse]:
+        """Produces as many characters as its instruction says."""
+        yield pb.ExecuteResponse(output=StepOutput(text="x" * int(request.instruction)))
+
+    async def flooding(self, request: pb.ExecuteRequest) -> AsyncIterator[pb.ExecuteResponse]:
+        """Says more than the history takes, in one piece."""
+        yield pb.ExecuteResponse(text_delta=pb.TextDelta(text="x" * (2 << 20)))
+        yield pb.ExecuteResponse(output=StepOutput(text="done"))
 
     async def delegator(self, request: pb.ExecuteRequest) -> AsyncIterator[pb.ExecuteResponse]:
         steps = [Step(step_id="more", agent="noop", instruction="x")]

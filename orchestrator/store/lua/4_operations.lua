@@ -183,6 +183,22 @@ function operations.cancel(a)
   return { 'cancelling' }
 end
 
+-- A piece of the history behind a cursor: some events, up to about a number of bytes.
+function operations.read(a)
+  local key = task_key(a.task)
+  local state = redis.call('HGET', key, 'state')
+  if not state then return { 'missing' } end
+  local length = redis.call('LLEN', key .. ':log')
+  local reply, place, bytes = { 'read', tonumber(state), length }, a.after, 0
+  while place < length and bytes < a.bytes and #reply < a.events do
+    for _, frame in ipairs(redis.call('LRANGE', key .. ':log', place, place + 15)) do
+      table.insert(reply, frame)
+      place, bytes = place + 1, bytes + #frame
+    end
+  end
+  return reply
+end
+
 function operations.metrics(a)
   local key = task_key(a.task)
   if redis.call('EXISTS', key) == 0 then return { 'missing' } end

@@ -7,12 +7,13 @@ import grpc
 import grpc.aio
 import pytest
 
-from tests.support.engine import events_of, history, kinds, spec, submit
+from tests.support.engine import Engine, events_of, history, kinds, spec, submit
 from tests.support.processes import until
 from tests.support.scripted_agents import ScriptedAgents
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.api.common.v1.step_pb2 import RetryPolicy
 from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
+from troupe.api.orchestrator.v1.orchestrator_service_pb2_grpc import OrchestratorServiceStub
 from troupe.api.orchestrator.v1.task_pb2 import Budget, Planner, StepState, TaskSpec, TaskState
 from troupe.core.errors import TroupeError
 
@@ -181,6 +182,32 @@ async def test_usage_adds_up_and_a_spent_budget_ends_the_task(stub: "Stub") -> N
     assert (metrics.usage.input_tokens, metrics.usage.cost_usd_micros, metrics.usage.model_calls) == (140, 1000, 2)
     assert [(step.step_id, step.attempts) for step in metrics.steps] == [("a", 1), ("b", 1), ("c", 0)]
     assert metrics == events[-1].task_failed.metrics or metrics.events == events[-1].sequence
+
+
+@pytest.mark.parametrize("tokens", [-(2**63), -1, 10**17, 2**63 - 1])
+async def test_usage_that_cannot_be_believed_harms_nobody(stub: "Stub", tokens: int) -> None:
+    task_id = await submit(stub, spec(("a", "liar", str(tokens), [])))
+    assert kinds(await history(stub, task_id))[-1] == "task_completed"
+    metrics = (await stub.GetTaskMetrics(pb.GetTaskMetricsRequest(task_id=task_id))).metrics
+    assert metrics.usage.input_tokens == (10**12 if tokens > 0 else 0)
+    assert metrics.usage.cost_usd_micros == 0
+
+
+async def test_a_history_of_large_outputs_comes_in_messages_that_every_client_takes(
+    engine: Engine, stub: "Stub"
+) -> None:
+    steps: list[tuple[str, str, str, list[str]]] = [(f"s{n}", "bulky", "700000", []) for n in range(20)]
+    task_id = await submit(stub, spec(*steps))
+    await history(stub, task_id)
+    async with grpc.aio.insecure_channel(engine.address) as channel:  # gRPC's own limit: 4 MiB
+        assert kinds(await history(OrchestratorServiceStub(channel), task_id))[-1] == "task_completed"
+
+
+@pytest.mark.parametrize(("agent", "instruction"), [("bulky", "3000000"), ("flooding", "x")])
+async def test_what_no_client_could_take_fails_the_step(stub: "Stub", agent: str, instruction: str) -> None:
+    events = await history(stub, await submit(stub, spec(("s", agent, instruction, []))))
+    assert events[-1].task_failed.error.reason == ErrorReason.ERROR_REASON_MESSAGE_TOO_LARGE
+    assert "bytes" in events[-1].task_failed.error.message
 
 
 async def test_tasks_are_listed_newest_first_in_pages(stub: "Stub") -> None:
