@@ -12,7 +12,10 @@ from gateway.wire.http1 import Headers, RequestHead
 _TEXT: Final = (b"content-type", b"text/plain; charset=utf-8")
 _SECURITY: Final[Headers] = (
     (b"x-content-type-options", b"nosniff"),
-    (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"),
+    (
+        b"content-security-policy",
+        b"default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'",
+    ),
     (b"referrer-policy", b"no-referrer"),
 )
 
