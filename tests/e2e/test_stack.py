@@ -67,3 +67,13 @@ async def test_a_killed_worker_comes_back(stack: Stack) -> None:
     async with TroupeClient(settings=ClientSettings(target=stack.target)) as client:
         events = [event async for event in client.run("Which bridge is the oldest?")]
     assert events[-1].WhichOneof("event") == "task_completed"
+
+
+async def test_a_deleted_file_is_forgotten(stack: Stack, tmp_path: Path) -> None:
+    for name in ("kept.md", "gone.md"):
+        (tmp_path / name).write_text(f"# {name}\n\nThe lighthouse is painted every second year.\n")
+    first = await asyncio.to_thread(troupe, "ingest", str(tmp_path), "--target", stack.target)
+    (tmp_path / "gone.md").unlink()
+    second = await asyncio.to_thread(troupe, "ingest", f"{tmp_path}/../{tmp_path.name}", "--target", stack.target)
+    assert first.stdout.endswith(f"ingested 2 files of {tmp_path}: 2 new\n")
+    assert second.stdout.endswith(f"of {tmp_path}: 1 unchanged\nforgot 1 document whose files are gone\n")
