@@ -26,7 +26,9 @@ class ServiceSettings(BaseSettings):
     """The settings of one service. Subclasses name their `section`."""
 
     section: ClassVar[str]
-    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_nested_delimiter="__")
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_nested_delimiter="__", nested_model_default_partial_update=True
+    )
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:

@@ -60,6 +60,12 @@ CASES: "dict[str, tuple[Callable[[Stub], Awaitable[Any]], str, str, str]]" = {
         "UNKNOWN_AGENT",
         "task.plan.steps[0].agent",
     ),
+    "budget beyond belief": (
+        _submit(budget={"max_tokens": 2**63 - 1}),
+        "INVALID_ARGUMENT",
+        "INVALID_REQUEST",
+        "task.budget.max_tokens",
+    ),
     "negative budget": (
         _submit(budget={"max_tokens": -1}),
         "INVALID_ARGUMENT",

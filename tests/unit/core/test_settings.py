@@ -13,13 +13,14 @@ class Inner(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     port: int = 1
+    size: int = 1
 
 
 class Sample(ServiceSettings):
     section: ClassVar[str] = "sample"
 
     name: str = "default"
-    inner: Inner = Inner()
+    inner: Inner = Inner(size=7)
     addresses: tuple[str, ...] = ()
 
 
@@ -36,6 +37,11 @@ def test_variables_win_over_the_file_and_the_file_over_defaults(config: Path, mo
     monkeypatch.setenv("TROUPE_SAMPLE__ADDRESSES", '["a:1", "b:2"]')
     settings = Sample.load()
     assert (settings.name, settings.inner.port, settings.addresses) == ("file", 3, ("a:1", "b:2"))
+
+
+def test_a_field_that_is_set_leaves_the_defaults_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TROUPE_SAMPLE__INNER__PORT", "3")
+    assert Sample.load().inner == Inner(port=3, size=7)
 
 
 def test_a_wrong_value_is_named_with_its_variable_and_file(config: Path) -> None:
