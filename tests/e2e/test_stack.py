@@ -55,6 +55,16 @@ async def test_a_question_about_a_folder_is_answered_with_citations(stack: Stack
     assert output["citations"]
 
 
+async def test_a_file_larger_than_a_usual_message_is_taken(stack: Stack, tmp_path: Path) -> None:
+    comment = "<!--" + "x" * (5 << 20) + "-->"
+    (tmp_path / "large.html").write_text(f"<title>Large</title><p>The tower has 312 steps to its top.</p>{comment}")
+    ended = await asyncio.to_thread(
+        troupe, "run", "How many steps has the tower?", "--docs", str(tmp_path), "--target", stack.target
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "312 steps" in ended.stdout
+
+
 async def test_a_killed_worker_comes_back(stack: Stack) -> None:
     before = stack.members["worker"].pid
     assert before
