@@ -14,6 +14,7 @@ import pytest
 Runtime = Literal["node", "browser"]
 
 _PROGRAM = Path(__file__).parents[1] / "web" / "dist" / "client.mjs"
+_LINE_BYTES = 16 << 20
 _CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -36,7 +37,14 @@ def require(runtime: Runtime) -> Sequence[str]:
 async def web_client(runtime: Runtime, client: str, address: str, *arguments: str) -> AsyncIterator[AsyncIterator[Any]]:
     """Runs a client against the gateway at `host:port`; yields its lines, the last of which is the outcome."""
     process = await asyncio.create_subprocess_exec(
-        *require(runtime), "--url", f"http://{address}", "--client", client, *arguments, stdout=asyncio.subprocess.PIPE
+        *require(runtime),
+        "--url",
+        f"http://{address}",
+        "--client",
+        client,
+        *arguments,
+        stdout=asyncio.subprocess.PIPE,
+        limit=_LINE_BYTES,
     )
     assert process.stdout is not None
     output = process.stdout

@@ -1,11 +1,10 @@
 // A client on the command line.
-import { writeSync } from "node:fs";
 import xhr2 from "xhr2";
 import { parseJob, USAGE } from "./arguments.js";
 import type { Job, Outcome } from "./job.js";
 import { perform } from "./perform.js";
 
-const print = (line: unknown): void => void writeSync(1, `${JSON.stringify(line)}\n`);
+const print = (line: unknown): void => void process.stdout.write(`${JSON.stringify(line)}\n`);
 
 async function main(): Promise<Outcome> {
   const { job, browser } = parseJob(process.argv.slice(2));
@@ -25,7 +24,8 @@ async function performInBrowser(job: Job, executable: string): Promise<Outcome> 
 main().then(
   (outcome) => {
     print(outcome);
-    process.exit(outcome.end === "error" ? 1 : 0);
+    // A pipe takes what is written in its own time.
+    process.stdout.write("", () => process.exit(outcome.end === "error" ? 1 : 0));
   },
   (error: unknown) => {
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n${USAGE}\n`);
