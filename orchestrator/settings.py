@@ -21,11 +21,11 @@ RedisUrl = Annotated[str, AfterValidator(_redis_url)]
 
 
 class RetrySettings(BaseModel):
-    """What a step's retry policy leaves open. By default six attempts over about half a minute."""
+    """What a step's retry policy leaves open. By default eight attempts over about half a minute."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    max_attempts: int = Field(default=6, ge=1)
+    max_attempts: int = Field(default=8, ge=1)
     initial_backoff_seconds: float = Field(default=1.0, ge=0)
     max_backoff_seconds: float = Field(default=15.0, ge=0)
     backoff_multiplier: float = Field(default=2.0, ge=1)

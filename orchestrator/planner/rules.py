@@ -14,6 +14,7 @@ from troupe.api.orchestrator.v1.task_pb2 import Plan, Planner
 
 MAX_BRANCHES: Final = 12
 _MAX_SIDES: Final = 4
+_MAX_COMPARISON: Final = 1_000  # characters; the expressions below take more than linear time
 _TITLE_LENGTH: Final = 80
 
 _SENTENCES: Final = re.compile(r"[^.?!。？！؟\n;]+(?:\.(?=\w)[^.?!。？！؟\n;]+)*[.?!。？！؟;]*")
@@ -73,6 +74,8 @@ def _question(part: str) -> list[Branch]:
 
 
 def _comparison(part: str) -> list[Branch]:
+    if len(part) > _MAX_COMPARISON:
+        return []
     for pattern in _COMPARISON:
         if match := pattern.search(part):
             sides = _sides(match["sides"])

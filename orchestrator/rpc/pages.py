@@ -28,7 +28,7 @@ def decode_page_token(token: str, states: Sequence[int]) -> Cursor | None:
         return None
     try:
         created_ms, task_id, mark = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
-        if isinstance(created_ms, int) and isinstance(task_id, str) and mark == _mark(states):
+        if type(created_ms) is int and isinstance(task_id, str) and mark == _mark(states):
             return created_ms, task_id
     except (ValueError, TypeError, binascii.Error):
         pass

@@ -1,5 +1,7 @@
 """Stored tasks as messages of the contract."""
 
+from typing import Final
+
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from orchestrator.store.tasks import StoredTask
@@ -7,6 +9,9 @@ from troupe.api.common.v1.content_pb2 import StepOutput
 from troupe.api.common.v1.error_pb2 import Error
 from troupe.api.common.v1.step_pb2 import Step
 from troupe.api.orchestrator.v1.task_pb2 import Plan, StepState, StepStatus, Task, TaskOutput, TaskSpec, TaskState
+
+# The answer stays within gRPC's default limit of 4 MiB; the history has every output.
+_OUTPUTS_BYTES: Final = 1 << 20
 
 
 def task_message(stored: StoredTask, *, whole: bool) -> Task:
@@ -26,13 +31,17 @@ def task_message(stored: StoredTask, *, whole: bool) -> Task:
         task.error.CopyFrom(Error.FromString(error))
     if whole:
         task.plan.CopyFrom(Plan.FromString(fields["plan"]))
-        task.steps.extend(_step_status(stored, step_id) for step_id in fields["order"].decode().split(","))
+        room = _OUTPUTS_BYTES
+        for step_id in fields["order"].decode().split(","):
+            output = stored.outputs.get(step_id, b"")
+            room -= len(output)
+            task.steps.append(_step_status(stored, step_id, output if room >= 0 else b""))
         if task.state == TaskState.TASK_STATE_COMPLETED:
             task.output.CopyFrom(TaskOutput.FromString(fields.get("result", b"")))
     return task
 
 
-def _step_status(stored: StoredTask, step_id: str) -> StepStatus:
+def _step_status(stored: StoredTask, step_id: str, output: bytes) -> StepStatus:
     def value(name: str) -> bytes | None:
         return stored.fields.get(f"{step_id}:{name}")
 
@@ -45,8 +54,8 @@ def _step_status(stored: StoredTask, step_id: str) -> StepStatus:
     )
     if error := value("er"):
         status.error.CopyFrom(Error.FromString(error))
-    if step_id in stored.outputs:
-        status.output.CopyFrom(StepOutput.FromString(stored.outputs[step_id]))
+    if output:
+        status.output.CopyFrom(StepOutput.FromString(output))
     return status
 
 

@@ -146,8 +146,13 @@ function operations.hand_back(a)
   local key = task_key(a.task)
   acknowledge(a.stream, a.message)
   if not holds(key, a.step, a.attempt) then return { 'lost' } end
-  close_step(key, a.task, a.step, a.attempt, STEP.PENDING)
-  enqueue(key, a.task, { a.step })
+  if tonumber(redis.call('HGET', key, 'state')) == TASK.CANCELLING then
+    close_step(key, a.task, a.step, a.attempt, STEP.CANCELLED)
+    if tonumber(redis.call('HGET', key, 'running')) == 0 then cancel_task(key, a.task, {}) end
+  else
+    close_step(key, a.task, a.step, a.attempt, STEP.PENDING)
+    enqueue(key, a.task, { a.step })
+  end
   return { 'recorded' }
 end
 

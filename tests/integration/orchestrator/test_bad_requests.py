@@ -97,6 +97,12 @@ CASES: "dict[str, tuple[Callable[[Stub], Awaitable[Any]], str, str, str]]" = {
         "INVALID_PAGE_TOKEN",
         "page_token",
     ),
+    "page token of another kind": (
+        lambda s: s.ListTasks(pb.ListTasksRequest(page_token="W3RydWUsIngiLCI0ZjUzY2RhMSJd")),
+        "INVALID_ARGUMENT",
+        "INVALID_PAGE_TOKEN",
+        "page_token",
+    ),
     "page too large": (
         lambda s: s.ListTasks(pb.ListTasksRequest(page_size=5000)),
         "INVALID_ARGUMENT",

@@ -101,6 +101,24 @@ async def test_a_worker_that_is_stopped_hands_its_steps_back(own: Engine, agents
         assert kinds(await history(stub, task_id))[-1] == "task_completed"
 
 
+async def test_a_worker_that_is_stopped_starts_no_step_of_a_task_that_is_being_cancelled(
+    own: Engine, agents: ScriptedAgents
+) -> None:
+    own.start_orchestrator()
+    first = own.start_worker()
+    await healthy(own.address)
+    async with own.open() as channel:
+        stub: Stub = OrchestratorServiceStub(channel)
+        task_id = await submit(stub, spec(("h", "hanging", "x", []), ("after", "noop", "x", ["h"])))
+        await _attempts(agents, task_id, 1)
+        await stub.CancelTask(pb.CancelTaskRequest(task_id=task_id, mode=pb.CANCEL_MODE_AFTER_STEP))
+        own.start_worker()
+        first.terminate()
+        events = await history(stub, task_id)
+    assert kinds(events)[-1] == "task_cancelled"
+    assert kinds(events).count("step_started") == 1
+
+
 async def test_redis_killed_in_mid_run_loses_nothing(own: Engine, agents: ScriptedAgents) -> None:
     own.start_orchestrator()
     own.start_worker()

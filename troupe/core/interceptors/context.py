@@ -14,6 +14,7 @@ from troupe.core.interceptors.around import AroundInterceptor, Context
 from troupe.core.logs import bound, get_logger
 
 REQUEST_ID_METADATA: Final = "x-request-id"
+_MAX_REQUEST_ID: Final = 128
 _IDS: Final = ("task_id", "step_id", "agent", "attempt")
 # Asked every few seconds, or by people who look around.
 _QUIET: Final = ("/grpc.health.v1.", "/grpc.reflection.", "/troupe.api.agent.v1.AgentService/Describe")
@@ -29,7 +30,7 @@ class ContextInterceptor(AroundInterceptor):
             yield
             return
         metadata = {str(key): value for key, value in context.invocation_metadata() or ()}
-        request_id = str(metadata.get(REQUEST_ID_METADATA) or new_id())
+        request_id = str(metadata.get(REQUEST_ID_METADATA) or new_id())[:_MAX_REQUEST_ID]
         started = time.monotonic()
         with bound(request_id=request_id, method=method, **_ids(request)):
             context.set_trailing_metadata(((REQUEST_ID_METADATA, request_id),))

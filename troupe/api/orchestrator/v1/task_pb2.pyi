@@ -346,7 +346,9 @@ class StepStatus(_message.Message):
 
     @_builtins.property
     def output(self) -> _content_pb2.StepOutput:
-        """What it produced. Set in `GetTask` only."""
+        """What it produced. Set in `GetTask` only, and there for the first steps whose outputs have 1 MiB together;
+        the `step_completed` events have them all.
+        """
 
     def __init__(
         self,
