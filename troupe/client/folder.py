@@ -90,8 +90,14 @@ def _files(start: Path, problems: dict[Path, str]) -> Iterator[Path]:
     for directory, subdirectories, names in os.walk(start, onerror=note):
         subdirectories[:] = sorted(name for name in subdirectories if _is_wanted(name))
         for name in names:
-            if _is_wanted(name) and media_type(Path(name)) is not None:
-                yield Path(directory, name)
+            file = Path(directory, name)
+            if _is_wanted(name) and media_type(file) is not None and not _is_special(file):
+                yield file
+
+
+def _is_special(file: Path) -> bool:
+    """Pipes and devices: to read them may never end."""
+    return file.exists() and not file.is_file()
 
 
 def _is_wanted(name: str) -> bool:
