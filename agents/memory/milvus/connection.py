@@ -81,7 +81,7 @@ class MilvusConnection:
             raise self._explain(error.code(), error.details() or "", client) from error
         except grpc.FutureTimeoutError as error:
             raise self._explain(grpc.StatusCode.DEADLINE_EXCEEDED, "", client) from error
-        except Exception as error:
+        except Exception as error:  # the class of the others is known only once pymilvus is imported
             if not isinstance(error, _import().MilvusException):
                 raise
             raise self._explain(error.code, error.message, client) from error

@@ -77,7 +77,7 @@ class GeminiBackend:
                 )
                 async for chunk in stream:
                     await chunks.put(chunk)
-        except Exception:
+        except Exception:  # whatever it is: who reads must not wait for more
             await chunks.put(None)
             raise
         await chunks.put(None)
@@ -117,7 +117,7 @@ async def _translated(model: str) -> AsyncIterator[None]:
         raise late(model=model) from None
     except transport_errors() as error:
         raise unavailable(str(error) or type(error).__name__, model=model) from None
-    except Exception as error:
+    except Exception as error:  # the class of the others is known only once the SDK is imported
         from google.genai.errors import APIError  # noqa: PLC0415 - see `sdk`
 
         if not isinstance(error, APIError):

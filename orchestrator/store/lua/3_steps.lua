@@ -100,6 +100,13 @@ local function cancel_task(key, id, events)
   end_task(key, id, TASK.CANCELLED, events, EVENT.task_cancelled, field_bytes(1, reason), 2)
 end
 
+local function is_cancelling(key) return tonumber(redis.call('HGET', key, 'state')) == TASK.CANCELLING end
+
+-- A step of a task that is being cancelled has ended: the last one ends the task.
+local function end_cancelling(key, id, events)
+  if tonumber(redis.call('HGET', key, 'running')) == 0 then cancel_task(key, id, events) else append(id, events) end
+end
+
 -- The task's result is that of the last step that nothing depends on.
 local function complete_task(key, id, events)
   local result = ''

@@ -108,11 +108,10 @@ function operations.complete(a)
   redis.call('HSET', key .. ':out', a.step, a.output)
   if a.result then redis.call('HSET', key .. ':out', '!' .. a.step, a.result) end
   close_step(key, a.task, a.step, a.attempt, STEP.COMPLETED)
-  local open, running = redis.call('HINCRBY', key, 'open', -1), tonumber(redis.call('HGET', key, 'running'))
-  if open == 0 then
+  if redis.call('HINCRBY', key, 'open', -1) == 0 then
     complete_task(key, a.task, { a.event })
-  elseif tonumber(redis.call('HGET', key, 'state')) == TASK.CANCELLING then
-    if running == 0 then cancel_task(key, a.task, { a.event }) else append(a.task, { a.event }) end
+  elseif is_cancelling(key) then
+    end_cancelling(key, a.task, { a.event })
   else
     append(a.task, { a.event })
     release(key, a.task, a.step)
@@ -127,10 +126,8 @@ function operations.fail(a)
   if not holds(key, a.step, a.attempt) then return { 'lost' } end
   close_step(key, a.task, a.step, a.attempt, STEP.FAILED)
   redis.call('HSET', key, a.step .. ':er', a.error)
-  local cancelling = tonumber(redis.call('HGET', key, 'state')) == TASK.CANCELLING
-  if cancelling then
-    local running = tonumber(redis.call('HGET', key, 'running'))
-    if running == 0 then cancel_task(key, a.task, { a.event }) else append(a.task, { a.event }) end
+  if is_cancelling(key) then
+    end_cancelling(key, a.task, { a.event })
   elseif a.delay then
     redis.call('HSET', key, a.step .. ':st', STEP.RETRYING)
     redis.call('ZADD', prefix .. ':due', now + a.delay, 'r|' .. lease_member(a.task, a.step, a.attempt))
@@ -146,9 +143,9 @@ function operations.hand_back(a)
   local key = task_key(a.task)
   acknowledge(a.stream, a.message)
   if not holds(key, a.step, a.attempt) then return { 'lost' } end
-  if tonumber(redis.call('HGET', key, 'state')) == TASK.CANCELLING then
+  if is_cancelling(key) then
     close_step(key, a.task, a.step, a.attempt, STEP.CANCELLED)
-    if tonumber(redis.call('HGET', key, 'running')) == 0 then cancel_task(key, a.task, {}) end
+    end_cancelling(key, a.task, {})
   else
     close_step(key, a.task, a.step, a.attempt, STEP.PENDING)
     enqueue(key, a.task, { a.step })
@@ -224,10 +221,11 @@ function operations.tick(a)
       if redis.call('HINCRBY', key, step .. ':ll', 1) >= a.max_lost_leases then
         redis.call('HSET', key, step .. ':st', STEP.FAILED, step .. ':er', FAILURE.lease)
         fail_task(key, id, {}, FAILURE.lease, step)
-      elseif tonumber(redis.call('HGET', key, 'state')) ~= TASK.CANCELLING then
+      elseif is_cancelling(key) then
+        redis.call('HSET', key, step .. ':st', STEP.CANCELLED)
+        end_cancelling(key, id, {})
+      else
         enqueue(key, id, { step })
-      elseif tonumber(redis.call('HGET', key, 'running')) == 0 then
-        cancel_task(key, id, {})
       end
     end
   end

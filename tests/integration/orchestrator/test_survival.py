@@ -79,8 +79,7 @@ async def test_a_paused_worker_that_wakes_up_changes_nothing(own: Engine, agents
         agents.gates[task_id].set()  # both attempts end now; the first worker does not hear of it yet
         before = await history(stub, task_id)
         first.send_signal(signal.SIGCONT)
-        other = await submit(stub, spec(("a", "noop", "x", [])))
-        await history(stub, other)
+        await until(lambda: _logged(own, "attempt lost"))  # the first worker has spoken, and was not heard
         assert await history(stub, task_id) == before
     assert [e.step_completed.attempt for e in before if e.HasField("step_completed")] == [2]
 
@@ -219,6 +218,10 @@ async def _attempts(agents: ScriptedAgents, task_id: str, count: int) -> None:
         return len(agents.requests[task_id]) >= count
 
     await until(reached, timeout_seconds=20)
+
+
+async def _logged(own: Engine, words: str) -> bool:
+    return words in (own.logs / "orchestrator.worker.log").read_text()
 
 
 async def _refused(stub: "Stub") -> bool:

@@ -181,7 +181,10 @@ async def test_usage_adds_up_and_a_spent_budget_ends_the_task(stub: "Stub") -> N
     metrics = (await stub.GetTaskMetrics(pb.GetTaskMetricsRequest(task_id=task_id))).metrics
     assert (metrics.usage.input_tokens, metrics.usage.cost_usd_micros, metrics.usage.model_calls) == (140, 1000, 2)
     assert [(step.step_id, step.attempts) for step in metrics.steps] == [("a", 1), ("b", 1), ("c", 0)]
-    assert metrics == events[-1].task_failed.metrics or metrics.events == events[-1].sequence
+    ended = events[-1].task_failed.metrics
+    assert (ended.events, metrics.events) == (events[-1].sequence - 1, events[-1].sequence)
+    ended.events = metrics.events
+    assert metrics == ended
 
 
 @pytest.mark.parametrize("tokens", [-(2**63), -1, 10**17, 2**63 - 1])
