@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any, ClassVar, Literal
 
 import structlog
+from opentelemetry import trace
 from structlog.typing import FilteringBoundLogger
 
 from troupe.core.settings import ServiceSettings
@@ -34,6 +35,7 @@ def configure(service: str, settings: LogSettings) -> None:
 
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
+        _name_trace,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
         structlog.processors.format_exc_info,
@@ -58,6 +60,14 @@ def configure(service: str, settings: LogSettings) -> None:
         )
     )
     logging.basicConfig(level=max(level, logging.WARNING), handlers=[handler], force=True)
+
+
+def _name_trace(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    span = trace.get_current_span().get_span_context()
+    if span.is_valid:
+        event["trace_id"] = f"{span.trace_id:032x}"
+        event["span_id"] = f"{span.span_id:016x}"
+    return event
 
 
 def get_logger() -> FilteringBoundLogger:

@@ -4,7 +4,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 
 import grpc
@@ -20,6 +20,9 @@ from troupe.core.health import Check, Health
 from troupe.core.interceptors import server_interceptors
 from troupe.core.logs import LogSettings, configure, get_logger
 from troupe.core.settings import SettingsError
+from troupe.core.telemetry.admin import admin_server
+from troupe.core.telemetry.settings import TelemetrySettings
+from troupe.core.telemetry.tracing import configure_tracing
 
 # Up to this many times `max_message_bytes` a message is read and refused with a reason; above it gRPC itself
 # cuts the call with RESOURCE_EXHAUSTED.
@@ -35,6 +38,11 @@ class ServerSettings(BaseModel):
     max_message_bytes: int = Field(default=4 << 20, gt=0)
     grace_seconds: float = Field(default=10, ge=0, description="how long open calls may go on after SIGTERM")
     reflection: bool = True
+    admin: str | None = Field(
+        default=None,
+        pattern=r"^.+:\d+$",
+        description="`host:port` of plain HTTP with `/metrics`, `/healthz` and `/readyz`; unset: none",
+    )
 
 
 class StartupError(Exception):
@@ -92,17 +100,20 @@ async def serving(
         names = (*services, "grpc.health.v1.Health", reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, server)
     address = _bind(server, settings.listen)
-    await server.start()
-    get_logger().info("serving", address=address, services=list(services))
-    watching = asyncio.create_task(health.watch(), name="health")
-    try:
-        yield address
-    finally:
-        drain.start()
-        await health.drain()
-        watching.cancel()
-        await server.stop(settings.grace_seconds)
-        get_logger().info("stopped")
+    async with AsyncExitStack() as stack:
+        if settings.admin is not None:
+            await stack.enter_async_context(_admin(settings.admin, health, drain))
+        await server.start()
+        get_logger().info("serving", address=address, services=list(services))
+        watching = asyncio.create_task(health.watch(), name="health")
+        try:
+            yield address
+        finally:
+            drain.start()
+            await health.drain()
+            watching.cancel()
+            await server.stop(settings.grace_seconds)
+            get_logger().info("stopped")
 
 
 def run(name: str, main: Callable[[Drain], Coroutine[Any, Any, None]]) -> None:
@@ -112,9 +123,14 @@ def run(name: str, main: Callable[[Drain], Coroutine[Any, Any, None]]) -> None:
     """
     try:
         configure(name, LogSettings.load())
-        uvloop.run(_with_signals(main))
+        uvloop.run(_traced(name, TelemetrySettings.load(), main))
     except (SettingsError, StartupError) as error:
         sys.exit(f"{name}: {error}")
+
+
+async def _traced(name: str, settings: TelemetrySettings, main: Callable[[Drain], Coroutine[Any, Any, None]]) -> None:
+    async with configure_tracing(name, settings):
+        await _with_signals(main)
 
 
 async def _with_signals(main: Callable[[Drain], Coroutine[Any, Any, None]]) -> None:
@@ -138,6 +154,20 @@ def _new_server(settings: ServerSettings) -> grpc.aio.Server:
     ]
     interceptors = server_interceptors(max_message_bytes=settings.max_message_bytes)
     return grpc.aio.server(interceptors=interceptors, options=options)
+
+
+@asynccontextmanager
+async def _admin(listen: str, health: Health, drain: Drain) -> AsyncIterator[None]:
+    def problems() -> dict[str, str]:
+        return {**health.problems, "server": "stopping"} if drain.started else health.problems
+
+    async with AsyncExitStack() as stack:
+        try:
+            address = await stack.enter_async_context(admin_server(listen, problems=problems))
+        except OSError as error:
+            raise StartupError(f"cannot open the admin port on {listen!r}: {error.strerror or error}") from None
+        get_logger().info("admin port open", address=address)
+        yield
 
 
 def _bind(server: grpc.aio.Server, listen: str) -> str:

@@ -1,10 +1,11 @@
 """One way to run code around a handler, whatever the shape of its method."""
 
 import inspect
-from abc import abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, aclosing
-from typing import Any
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
+from dataclasses import dataclass
+from typing import Any, Final
 
 import grpc
 import grpc.aio
@@ -12,13 +13,52 @@ from google.protobuf.message import Message
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
+# Handlers that are made anew for each call are not worth keeping, and must not pile up.
+_MAX_KEPT: Final = 1024
+_IDS: Final = ("task_id", "step_id", "agent", "attempt")
+# Asked every few seconds, or by people who look around.
+_QUIET: Final = ("/grpc.health.v1.", "/grpc.reflection.", "/troupe.api.agent.v1.AgentService/Describe")
 
-class AroundInterceptor(grpc.aio.ServerInterceptor):
-    """Runs `around` around unary-unary and unary-stream handlers; others pass through."""
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A method that is called: `path` is `/package.Service/Method`."""
+
+    path: str
+    streaming: bool
+    """Whether the client or the server sends more than one message."""
+    quiet: bool
+    """Whether its calls say nothing about the work: neither logged nor traced."""
+
+    @classmethod
+    def of(cls, path: str, handler: "grpc.RpcMethodHandler[Any, Any]") -> "Method":
+        """The method that `handler` serves."""
+        streaming = bool(handler.request_streaming or handler.response_streaming)
+        return cls(path, streaming, path.startswith(_QUIET))
+
+
+class Interceptor(ABC):
+    """Code that runs around handlers."""
 
     @abstractmethod
-    def around(self, method: str, request: Message, context: Context) -> AbstractAsyncContextManager[None]:
-        """Entered before the handler starts, left when it has ended, with its exception if it raised."""
+    def around(
+        self, method: Method, request: Message | None, context: Context
+    ) -> AbstractAsyncContextManager[Any, bool | None]:
+        """Entered before the handler starts, left when it has ended, with its exception if it raised.
+
+        `request` is None where the client streams, and bytes where the method is forwarded.
+        """
+
+
+class AroundInterceptor(grpc.aio.ServerInterceptor):
+    """Runs interceptors, outermost first, around handlers of all four shapes.
+
+    A stream gets one wrapper for all of them: a wrapper for each would cost every message.
+    """
+
+    def __init__(self, interceptors: Sequence[Interceptor]) -> None:
+        self._interceptors = tuple(interceptors)
+        self._wrapped: dict[str, tuple[Any, Any]] = {}
 
     async def intercept_service(
         self,
@@ -27,27 +67,39 @@ class AroundInterceptor(grpc.aio.ServerInterceptor):
     ) -> Any:
         """Wraps the handler of one method."""
         handler = await continuation(handler_call_details)
-        if handler is None or handler.request_streaming:
-            return handler
-        method = handler_call_details.method
+        if handler is None:
+            return None
+        path = handler_call_details.method
+        known = self._wrapped.get(path)
+        if known is not None and known[0] is handler:
+            return known[1]
+        wrapped = self._wrap(Method.of(path, handler), handler)
+        if len(self._wrapped) < _MAX_KEPT:
+            self._wrapped[path] = handler, wrapped
+        return wrapped
+
+    def _wrap(self, method: Method, handler: Any) -> Any:
         codec: dict[str, Any] = {
             "request_deserializer": handler.request_deserializer,
             "response_serializer": handler.response_serializer,
         }
+        if handler.request_streaming and handler.response_streaming:
+            return grpc.stream_stream_rpc_method_handler(self._stream(method, handler.stream_stream), **codec)
+        if handler.request_streaming:
+            return grpc.stream_unary_rpc_method_handler(self._unary(method, handler.stream_unary), **codec)
         if handler.response_streaming:
             return grpc.unary_stream_rpc_method_handler(self._stream(method, handler.unary_stream), **codec)
         return grpc.unary_unary_rpc_method_handler(self._unary(method, handler.unary_unary), **codec)
 
-    def _unary(self, method: str, handle: Any) -> Any:
-        async def unary(request: Message, context: Context) -> Any:
-            async with self.around(method, request, context):
-                return await handle(request, context)
+    def _unary(self, method: Method, handle: Any) -> Any:
+        for interceptor in reversed(self._interceptors):  # nested: an exit stack costs twice as much
+            handle = _inside(interceptor, method, handle)
+        return handle
 
-        return unary
-
-    def _stream(self, method: str, handle: Any) -> Any:
-        async def stream(request: Message, context: Context) -> AsyncIterator[Any]:
-            async with self.around(method, request, context):
+    def _stream(self, method: Method, handle: Any) -> Any:
+        async def stream(request: Any, context: Context) -> AsyncIterator[Any]:
+            async with AsyncExitStack() as stack:
+                await self._enter(stack, method, request, context)
                 responses = handle(request, context)
                 if inspect.iscoroutine(responses):  # a handler that writes to the context, as that of health does
                     await responses
@@ -57,3 +109,24 @@ class AroundInterceptor(grpc.aio.ServerInterceptor):
                         yield response
 
         return stream
+
+    async def _enter(self, stack: AsyncExitStack, method: Method, request: Any, context: Context) -> None:
+        for interceptor in self._interceptors:
+            await stack.enter_async_context(interceptor.around(method, _single(request), context))
+
+
+def _inside(interceptor: Interceptor, method: Method, handle: Any) -> Any:
+    async def unary(request: Any, context: Context) -> Any:
+        async with interceptor.around(method, _single(request), context):
+            return await handle(request, context)
+
+    return unary
+
+
+def _single(request: Any) -> Any:
+    return None if hasattr(request, "__aiter__") else request
+
+
+def ids_of(request: Message | None) -> Mapping[str, str | int]:
+    """The ids of the work that a request is about; nothing else of a request leaves the process."""
+    return {name: value for name in _IDS if (value := getattr(request, name, None))}

@@ -9,19 +9,21 @@ from google.protobuf.message import Message
 
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.core.errors import FieldViolation, TroupeError
-from troupe.core.interceptors.around import AroundInterceptor, Context
+from troupe.core.interceptors.around import Context, Interceptor, Method
 
 
-class ValidationInterceptor(AroundInterceptor):
+class ValidationInterceptor(Interceptor):
     """Refuses requests that break a rule, all broken rules at once, and those that are too large."""
 
     def __init__(self, *, max_message_bytes: int) -> None:
         self._max_message_bytes = max_message_bytes
 
     @asynccontextmanager
-    async def around(self, method: str, request: Message, context: Context) -> AsyncIterator[None]:
+    async def around(self, method: Method, request: Message | None, context: Context) -> AsyncIterator[None]:
         """Raises INVALID_REQUEST or MESSAGE_TOO_LARGE before the handler runs."""
-        if isinstance(request, Message):  # forwarded methods carry bytes; their own server checks them
+        if isinstance(
+            request, Message
+        ):  # not where clients stream, nor the bytes of forwarded methods: their server checks
             self.check(request)
         yield
 
