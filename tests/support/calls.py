@@ -56,10 +56,18 @@ class Calls:
         return request
 
     async def stream(self, request: bytes, _context: Context) -> AsyncIterator[bytes]:
-        for _ in range(3):
-            yield request
-        if request == b"slow":
-            await self._never()
+        """Three messages, or `endless` ones, or three and then nothing when it is `slow`."""
+        sent, ended = 0, False
+        try:
+            while request == b"endless" or sent < 3:
+                yield request
+                sent += 1
+            if request == b"slow":
+                await asyncio.Event().wait()
+            ended = True
+        finally:  # a call that is cancelled while it sends only closes the generator
+            if not ended:
+                self.cancelled.set()
 
     async def written(self, request: bytes, context: Context) -> None:
         for _ in range(3):

@@ -79,24 +79,32 @@ async def test_calls_are_counted_by_how_they_ended(request_: bytes, code: str) -
             else:
                 with pytest.raises(grpc.aio.AioRpcError):
                     await unary(request_)
-        assert await server.handled("Unary", code) == 2
+
+        async def counted() -> bool:  # a refusal is sent before its handler has ended
+            return await server.handled("Unary", code) == 2
+
+        await until(counted, timeout_seconds=5)
         count = await server.value("troupe_grpc_server_handling_seconds_count", method=server.method("Unary"))
         assert count == 2
 
 
-async def test_calls_that_are_given_up_or_too_slow_have_their_own_codes() -> None:
-    async with scraped("GivenUp") as server:
+async def test_calls_that_are_too_slow_have_their_own_code() -> None:
+    async with scraped("TooSlow") as server:
         unary = server.channel.unary_unary(server.calls.path("Unary"))
         with pytest.raises(grpc.aio.AioRpcError):
             await unary(b"slow", timeout=0.1)
         await server.calls.cancelled.wait()
-        server.calls.cancelled.clear()
 
         async def too_slow() -> bool:
             return await server.handled("Unary", "DEADLINE_EXCEEDED") == 1
 
         await until(too_slow, timeout_seconds=5)
-        stream = server.channel.unary_stream(server.calls.path("Stream"))(b"slow")
+
+
+@pytest.mark.parametrize("request_", [b"slow", b"endless"])
+async def test_streams_are_open_until_they_are_given_up(request_: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    async with scraped(f"Open{request_.decode()}") as server:
+        stream = server.channel.unary_stream(server.calls.path("Stream"))(request_)
         await anext(aiter(stream))
         assert await server.value("troupe_grpc_server_streams_open", method=server.method("Stream")) == 1
         stream.cancel()
@@ -106,6 +114,7 @@ async def test_calls_that_are_given_up_or_too_slow_have_their_own_codes() -> Non
 
         await until(given_up, timeout_seconds=5)
         assert await server.value("troupe_grpc_server_streams_open", method=server.method("Stream")) == 0
+    assert not caplog.records
 
 
 async def test_methods_of_every_shape_are_counted_and_answer() -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import grpc
 import grpc.aio
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from tests.support.calls import Calls, serving_calls
@@ -115,7 +116,8 @@ async def test_errors_are_recorded_by_their_reason_and_never_quoted(
         assert b"secret" not in span.SerializeToString()
 
 
-async def test_a_stream_that_is_given_up_ends_its_span() -> None:
+@pytest.mark.parametrize("request_", [b"slow", b"endless"])
+async def test_a_stream_that_is_given_up_ends_its_span(request_: bytes, caplog: pytest.LogCaptureFixture) -> None:
     async with collecting() as collector:
         calls = Calls(SERVICE)
         async with (
@@ -124,12 +126,21 @@ async def test_a_stream_that_is_given_up_ends_its_span() -> None:
             open_channel(address) as opened,
         ):
             channel: Any = opened
-            stream: Any = channel.unary_stream(f"/{SERVICE}/Stream")(b"slow")
+            stream: Any = channel.unary_stream(f"/{SERVICE}/Stream")(request_)
             await anext(aiter(stream))
             stream.cancel()
             await calls.cancelled.wait()
         span = collector.one(f"{SERVICE}/Stream")
         assert attributes_of(span.attributes)["rpc.grpc.status_code"] == grpc.StatusCode.CANCELLED.value[0]
+    assert not caplog.records
+
+
+async def test_health_checks_are_not_traced() -> None:
+    async with collecting() as collector:
+        async with configure_tracing("test", tracing_to(collector)), relaying() as channel:
+            await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
+            await channel.unary_unary(f"/{SERVICE}/Unary")(b"")
+        assert set(collector.spans) == {f"{SERVICE}/Unary"}
 
 
 async def test_what_was_stored_goes_on_in_its_trace_and_says_why_it_failed() -> None:
