@@ -1,0 +1,1 @@
+"""Calls a task's `webhook_url` when the task has ended."""
