@@ -4,6 +4,7 @@ pytest_plugins = [
     "tests.support.inference",
     "tests.support.triton",
     "tests.support.redis",
+    "tests.support.redis_cluster",
     "tests.support.engine",
     "tests.support.milvus",
     "tests.support.agents",

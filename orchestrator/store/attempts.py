@@ -107,7 +107,7 @@ class AttemptStore:
         streams = [self._partitions.ready_stream(partition, agent) for partition in self._partitions.all()]
         read = ("XREADGROUP", "GROUP", WORKER_GROUP, self._worker_id, "COUNT", 1, "BLOCK", _BLOCK_MS, "STREAMS")
         try:
-            async with self._redis.blocking(reply_timeout_seconds=2 * _BLOCK_MS / 1000) as connection:
+            async with self._redis.blocking(streams[0], reply_timeout_seconds=2 * _BLOCK_MS / 1000) as connection:
                 while True:
                     reply = await connection.execute(*read, *streams, *(">" for _ in streams))
                     for stream, messages in reply or ():

@@ -50,13 +50,20 @@ async def test_cancelled_callers_cost_no_connection(client: RedisClient) -> None
             call.cancel()
         await asyncio.gather(*calls, return_exceptions=True)
         assert await client.execute("ECHO", "mine") == b"mine"
-    async with client.blocking(reply_timeout_seconds=10) as blocked:
+    async with client.blocking("nothing", reply_timeout_seconds=10) as blocked:
         waiting = asyncio.create_task(blocked.execute("BLPOP", "nothing", 0))
         await asyncio.sleep(0)
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
     clients = (await client.execute("CLIENT", "LIST")).decode().splitlines()
     assert len(clients) <= 2
+
+
+async def test_one_redis_is_no_cluster(server: RedisServer, client: RedisClient) -> None:
+    assert await client.read_groups(["a", "b", "c"]) == [["a", "b", "c"]]
+    several = RedisClient(f"{server.url},127.0.0.1:1")
+    with pytest.raises(ReplyError, match="is no cluster"):
+        await several.execute("PING")
 
 
 async def test_after_a_restart_the_next_call_connects_again(server: RedisServer, client: RedisClient) -> None:

@@ -12,6 +12,7 @@ from orchestrator.store.resp import Endpoint
         ("redis://10.0.0.1:7000/2", "10.0.0.1:7000", [("SELECT", 2)]),
         ("redis://:p%40ss@h", "h:6379", [("AUTH", "p@ss")]),
         ("rediss://me:secret@h:1/0", "h:1", [("AUTH", "me", "secret")]),
+        ("redis://me:a%2Cb@h1:1,h2,[::1]:3", "h1:1,h2:6379,::1:3", [("AUTH", "me", "a,b")]),
     ],
 )
 def test_a_url_says_where_and_how(url: str, address: str, greeting: list[tuple[str | int, ...]]) -> None:
@@ -21,7 +22,14 @@ def test_a_url_says_where_and_how(url: str, address: str, greeting: list[tuple[s
     assert endpoint.tls == url.startswith("rediss")
 
 
-@pytest.mark.parametrize("url", ["", "localhost:6379", "http://h", "redis://", "redis://h/zero"])
+@pytest.mark.parametrize(
+    "url", ["", "localhost:6379", "http://h", "redis://", "redis://h/zero", "redis://h,", "redis://u:s@", "redis://h:x"]
+)
 def test_what_is_no_redis_url_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="must look like redis://"):
         Endpoint.parse(url)
+
+
+def test_a_cluster_has_one_database() -> None:
+    with pytest.raises(ValueError, match="database 0 only"):
+        Endpoint.parse("redis://h1,h2/1")
