@@ -72,7 +72,7 @@ stubs-check: $(STAMP) ## fail when the stubs are out of date
 check: lint types imports proto stubs-check ## all of these
 
 bench: $(STAMP) ## the benchmarks, one after the other
-	@for benchmark in orchestration gateway retrieval; do echo "== $$benchmark"; $(PY) -m tests.bench.$$benchmark || exit 1; done
+	@for benchmark in orchestration fanout scale gateway retrieval; do echo "== $$benchmark"; $(PY) -m tests.bench.$$benchmark || exit 1; done
 
 lock: $(STAMP) ## take up changed requirements into constraints.txt; ARGS=--upgrade takes newer versions
 	@echo uv | $(PY) -m uv pip compile pyproject.toml - --extra dev --python-version 3.11 --no-header --no-annotate --no-emit-package troupe $(ARGS) -q -o constraints.txt

@@ -10,13 +10,13 @@ from agents.memory.embedding import InferenceEmbedder
 from agents.memory.milvus.store import MilvusStore
 from agents.memory.parser import Parser
 from agents.memory.search import MemorySearcher
-from agents.rpc.agent import AgentServicer
 from agents.rpc.memory import MemoryServicer
 from agents.runtime.inference import InferenceModels
 from agents.runtime.runtime import Runtime
 from agents.settings import AgentsSettings
 from agents.tools.memory_search import MemorySearchTool
 from agents.tools.registry import ToolRegistry
+from troupe.agent import AgentServicer
 from troupe.api.agent.v1.agent_service_pb2_grpc import add_AgentServiceServicer_to_server
 from troupe.api.memory.v1.memory_service_pb2_grpc import add_MemoryServiceServicer_to_server
 from troupe.core.channels import open_channel
@@ -52,7 +52,7 @@ async def main(drain: Drain) -> None:
             settings=settings.execution,
             default_model=settings.model,
         )
-        agents = AgentServicer(runtime=runtime)
+        agents = AgentServicer(runtime, drain=drain)
         documents = MemoryServicer(store=store, embedder=embedder, parser=parser, settings=memory)
         services = {
             AGENT_SERVICE: partial(add_AgentServiceServicer_to_server, agents),

@@ -4,6 +4,7 @@ import asyncio
 from functools import partial
 
 from orchestrator.directory import AgentDirectory
+from orchestrator.rpc.admission import Admission
 from orchestrator.rpc.hub import Hub
 from orchestrator.rpc.memory_door import MEMORY_SERVICE, register_memory_door
 from orchestrator.rpc.registration import register_with_encoded_streams
@@ -11,6 +12,7 @@ from orchestrator.rpc.service import OrchestratorServicer
 from orchestrator.rpc.submission import Submission
 from orchestrator.settings import OrchestratorSettings
 from orchestrator.store.health import redis_check
+from orchestrator.store.history import History
 from orchestrator.store.partitions import Partitions
 from orchestrator.store.resp import RedisClient
 from orchestrator.store.tasks import TaskStore
@@ -28,27 +30,39 @@ async def main(drain: Drain) -> None:
     redis = RedisClient(settings.redis_url)
     partitions = Partitions(settings.partitions)
     async with (
-        Transitions(redis=redis, partitions=partitions) as transitions,
+        Transitions(
+            redis=redis,
+            partitions=partitions,
+            wait_replicas=settings.wait_replicas,
+            wait_timeout_ms=settings.wait_timeout_ms,
+        ) as transitions,
         AgentDirectory(addresses=settings.agents) as directory,
         open_channel(settings.memory_address, max_message_bytes=settings.memory_max_message_bytes) as memory,
     ):
-        tasks = TaskStore(
-            redis=redis,
-            partitions=partitions,
-            transitions=transitions,
-            retention_ms=int(settings.retention.total_seconds() * 1000),
-            request_ttl_ms=int(settings.request_id_ttl.total_seconds() * 1000),
-        )
+        tasks = TaskStore(redis=redis, partitions=partitions, transitions=transitions)
         hub = Hub(
             redis=redis,
             partitions=partitions,
-            tasks=tasks,
+            history=History(redis, partitions),
             drain=drain,
             checkpoint_seconds=settings.checkpoint_seconds,
             buffer_bytes=settings.watcher_buffer_bytes,
+            coalesce_seconds=settings.watch_coalesce_seconds,
+            max_watchers=settings.max_watchers,
+        )
+        admission = Admission(
+            tasks=tasks,
+            max_open=settings.max_open_tasks,
+            max_open_per_project=settings.max_open_tasks_per_project,
         )
         submission = Submission(
-            tasks=tasks, partitions=partitions, directory=directory, task_timeout=settings.task_timeout
+            tasks=tasks,
+            partitions=partitions,
+            directory=directory,
+            admission=admission,
+            task_timeout=settings.task_timeout,
+            webhooks=settings.webhooks,
+            keeping=settings.keeping(),
         )
         servicer = OrchestratorServicer(tasks=tasks, submission=submission, hub=hub, directory=directory, drain=drain)
         services = {

@@ -19,12 +19,18 @@ PROJECTS: Final = Labels(limit=100)
 AGENTS: Final = Labels(limit=100)
 """Bounds the label `agent`: plans name agents, and clients write plans."""
 
-STEPS_READY: Final = Gauge("troupe_engine_steps_ready", "Steps that wait for a worker.", ["agent"])
+STEPS_READY: Final = Gauge(
+    "troupe_engine_steps_ready",
+    "Messages of steps that wait for a worker: of steps that became ready together there is one.",
+    ["agent"],
+)
 STEPS_LEASED: Final = Gauge("troupe_engine_steps_leased", "Steps that a worker holds.")
-STEPS_DELAYED: Final = Gauge("troupe_engine_steps_delayed", "Steps that wait for the time of their next attempt.")
+STEPS_DELAYED: Final = Gauge(
+    "troupe_engine_steps_delayed", "Steps that wait for their next attempt, and deadlines of tasks."
+)
 TASKS_OPEN: Final = Gauge("troupe_engine_tasks_open", "Tasks that have not ended.", ["project"])
 STREAM_LAG: Final = Gauge(
-    "troupe_engine_stream_lag", "Entries of the ready streams that no worker has read yet.", ["agent"]
+    "troupe_engine_stream_lag", "Entries of the ready streams, which hold the first of what is ready.", ["agent"]
 )
 WATCHERS: Final = Gauge("troupe_engine_watchers", "Streams of this process that follow a task.")
 
@@ -34,10 +40,11 @@ ATTEMPTS_ENDED: Final = Counter(
 )
 RECLAIMED: Final = Counter("troupe_engine_reclaimed", "Steps taken over from an expired lease.")
 FENCED: Final = Counter("troupe_engine_fenced", "Reports refused because they were late or second ones.")
-TASKS_ENDED: Final = Counter("troupe_engine_tasks_ended", "Tasks that have ended.", ["state"])
+TASKS_ENDED: Final = Counter("troupe_engine_tasks_ended", "Tasks that this process has seen to their end.", ["state"])
 WATCH_EVENTS: Final = Counter("troupe_engine_watch_events", "Events sent to watchers.")
 WATCH_REREADS: Final = Counter(
-    "troupe_engine_watch_rereads", "Times that a watcher fell out of its buffer and read the stored log again."
+    "troupe_engine_watch_rereads",
+    "Pieces of stored logs that watchers read: at their start, and when they fell behind.",
 )
 ADMISSION_REFUSED: Final = Counter(
     "troupe_engine_admission_refused", "Submissions refused, by the bound that they met.", ["bound"]

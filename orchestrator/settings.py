@@ -5,9 +5,12 @@ from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from orchestrator.domain.delegation import DelegationBounds
 from orchestrator.domain.retry import RetryPolicy
 from orchestrator.store.partitions import MAX_PARTITIONS
 from orchestrator.store.resp import Endpoint
+from orchestrator.store.tasks import Keeping
+from orchestrator.webhooks.settings import WebhookSettings
 from troupe.core.server import ServerSettings
 from troupe.core.settings import ServiceSettings
 
@@ -18,6 +21,10 @@ def _redis_url(url: str) -> str:
 
 
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
+WaitReplicas = Annotated[
+    int, Field(ge=0, description="replicas that must have a change before it counts as made; 0 waits for none")
+]
+WaitTimeoutMs = Annotated[int, Field(ge=1, le=3_000, description="how long for them; then the change is repeated")]
 
 
 class RetrySettings(BaseModel):
@@ -40,6 +47,19 @@ class RetrySettings(BaseModel):
         )
 
 
+class DelegationSettings(BaseModel):
+    """How far agents may delegate."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_depth: int = Field(default=3, ge=0, le=3, description="delegations within delegations; 0 allows none")
+    max_steps: int = Field(default=2_000, ge=1, description="steps of a task, the planned ones included")
+
+    def bounds(self) -> DelegationBounds:
+        """The same as the worker has it."""
+        return DelegationBounds(max_depth=self.max_depth, max_steps=self.max_steps)
+
+
 class OrchestratorSettings(ServiceSettings):
     """The API."""
 
@@ -47,6 +67,8 @@ class OrchestratorSettings(ServiceSettings):
 
     server: ServerSettings = ServerSettings(listen="127.0.0.1:50051")
     redis_url: RedisUrl = "redis://127.0.0.1:6379"
+    wait_replicas: WaitReplicas = 0
+    wait_timeout_ms: WaitTimeoutMs = 1_000
     partitions: int = Field(default=8, ge=1, le=MAX_PARTITIONS, description="fixed for the life of a deployment")
     agents: tuple[str, ...] = ("127.0.0.1:50052",)
     memory_address: str = "127.0.0.1:50052"
@@ -56,6 +78,22 @@ class OrchestratorSettings(ServiceSettings):
     request_id_ttl: timedelta = timedelta(hours=24)
     checkpoint_seconds: float = Field(default=15.0, gt=0)
     watcher_buffer_bytes: int = Field(default=256 << 10, gt=0)
+    kept_events: int = Field(default=100_000, ge=1_000, description="of a longer history the oldest are dropped")
+    max_open_tasks: int = Field(default=200_000, ge=1, description="tasks that have not ended, of all projects")
+    max_open_tasks_per_project: int = Field(default=100_000, ge=1)
+    webhooks: WebhookSettings = WebhookSettings()
+    watch_coalesce_seconds: float = Field(
+        default=0.015, gt=0, description="how long live events are gathered, at least"
+    )
+    max_watchers: int = Field(default=20_000, ge=1, description="streams that watch tasks; one more is refused")
+
+    def keeping(self) -> Keeping:
+        """How long what is kept of a task."""
+        return Keeping(
+            retention_ms=int(self.retention.total_seconds() * 1000),
+            request_ttl_ms=int(self.request_id_ttl.total_seconds() * 1000),
+            events=self.kept_events,
+        )
 
 
 class WorkerSettings(ServiceSettings):
@@ -65,12 +103,21 @@ class WorkerSettings(ServiceSettings):
 
     server: ServerSettings = ServerSettings(listen="127.0.0.1:50054")
     redis_url: RedisUrl = "redis://127.0.0.1:6379"
+    wait_replicas: WaitReplicas = 0
+    wait_timeout_ms: WaitTimeoutMs = 1_000
     partitions: int = Field(default=8, ge=1, le=MAX_PARTITIONS, description="the same as the orchestrator's")
     agents: tuple[str, ...] = ("127.0.0.1:50052",)
+    local_agents: tuple[str, ...] = Field(
+        default=(), description="agents in this process, as `package.module:factory` of a `troupe.agent.StepExecutor`"
+    )
     max_concurrency: int = Field(default=32, ge=1, description="steps at once of an agent that does not say")
     step_timeout: timedelta = timedelta(minutes=10)
     retry: RetrySettings = RetrySettings()
     lease_seconds: float = Field(default=1.5, gt=0)
+    delegation: DelegationSettings = DelegationSettings()
+    cost_units: dict[str, int] = Field(default={}, description="price of an attempt in units of your own, by agent")
+    default_cost_units: int = Field(default=1, ge=0, description="the same for agents that `cost_units` leaves out")
     max_lost_leases: int = Field(default=8, ge=1, description="then the step fails: it kills its workers")
+    webhooks: WebhookSettings = WebhookSettings()
     tick_seconds: float = Field(default=0.2, gt=0)
     coalesce_seconds: float = Field(default=0.015, ge=0, description="how long text deltas are gathered")

@@ -3,8 +3,8 @@
 pytest_plugins = [
     "tests.support.inference",
     "tests.support.triton",
-    "tests.support.redis",
     "tests.support.redis_cluster",
+    "tests.support.redis_kinds",
     "tests.support.engine",
     "tests.support.milvus",
     "tests.support.agents",

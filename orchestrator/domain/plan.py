@@ -35,13 +35,17 @@ def execution_order(nodes: Sequence[Node], *, agents: Set[str]) -> list[int]:
         PlanError: a step id stands twice, a dependency is missing or the graph has a cycle.
     """
     places: dict[str, int] = {}
+    in_order = True
     for place, node in enumerate(nodes):
         if node.step_id in places:
             raise PlanError(f"steps[{place}].step_id", f"{node.step_id!r} stands twice; ids must be unique in a plan")
         if node.agent not in agents:
             known = ", ".join(f"`{name}`" for name in sorted(agents)) or "none"
             raise UnknownAgentError(f"steps[{place}].agent", f"{node.agent!r} is no known agent; known are {known}")
+        in_order = in_order and all(dependency in places for dependency in node.depends_on)
         places[node.step_id] = place
+    if in_order:
+        return list(range(len(nodes)))
     for place, node in enumerate(nodes):
         for index, dependency in enumerate(node.depends_on):
             if dependency not in places:

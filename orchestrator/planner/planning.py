@@ -15,7 +15,7 @@ def make_plan(spec: TaskSpec, *, agents: Set[str]) -> Plan:
     """The plan that runs for a spec: the caller's own, or one by rules. Steps come in an order that can be executed.
 
     Raises:
-        TroupeError: INVALID_PLAN or UNKNOWN_AGENT, with the field; NOT_IMPLEMENTED for what has no engine yet.
+        TroupeError: INVALID_PLAN or UNKNOWN_AGENT, with the field.
     """
     if not spec.input.strip():
         raise invalid("task.input", "must hold at least one character that is no white space")
@@ -30,7 +30,8 @@ def make_plan(spec: TaskSpec, *, agents: Set[str]) -> Plan:
         order = execution_order(nodes, agents=agents)
     except PlanError as error:
         raise _plan_error(error) from None
-    _refuse_approvals(plan)
+    if order == list(range(len(order))):
+        return plan
     return Plan(steps=[plan.steps[place] for place in order], planner=plan.planner, rationale=plan.rationale)
 
 
@@ -51,14 +52,3 @@ def _plan_error(error: PlanError) -> TroupeError:
     reason = ErrorReason.ERROR_REASON_UNKNOWN_AGENT if unknown else ErrorReason.ERROR_REASON_INVALID_PLAN
     field = f"task.plan.{error.field}"
     return TroupeError(reason, f"`{field}` {error.problem}", violations=[FieldViolation(field, error.problem)])
-
-
-def _refuse_approvals(plan: Plan) -> None:
-    for place, step in enumerate(plan.steps):
-        if step.requires_approval:
-            field = f"task.plan.steps[{place}].requires_approval"
-            raise TroupeError(
-                ErrorReason.ERROR_REASON_NOT_IMPLEMENTED,
-                f"`{field}` is true, and this version runs no approvals; leave it out",
-                violations=[FieldViolation(field, "is not implemented yet")],
-            )

@@ -5,16 +5,21 @@ the tail was cut, reads the log again: it loses nothing and holds no memory.
 """
 
 import asyncio
-from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Final
 
+from orchestrator import metrics
+from orchestrator.rpc.coalescing import Coalescer
+from orchestrator.rpc.feed import Feed
+from orchestrator.rpc.topic import Chunk, Ender, Follower, Topic
+from orchestrator.rpc.watcher import Watcher, Wheel
+from orchestrator.store.history import History, LogPiece
 from orchestrator.store.partitions import Partitions
 from orchestrator.store.resp import RedisClient
 from orchestrator.store.tail import tail
-from orchestrator.store.tasks import TaskStore
+from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.api.orchestrator.v1.event_pb2 import TaskEvent
 from troupe.api.orchestrator.v1.orchestrator_service_pb2 import WatchTaskResponse
 from troupe.core.errors import TroupeError
@@ -22,156 +27,179 @@ from troupe.core.logs import get_logger
 from troupe.core.server import Drain, draining_error
 
 _RETRY_SECONDS: Final = 0.2
-
-
-@dataclass(frozen=True, slots=True)
-class _Chunk:
-    first: int
-    last: int
-    frames: bytes
-    terminal: bool
-
-
-@dataclass(eq=False)
-class _Mailbox:
-    """What has come for a watcher since it looked last. `stale`: something is missing, read the log."""
-
-    capacity_bytes: int
-    chunks: list[_Chunk] = field(default_factory=list)
-    stale: bool = True
-    size_bytes: int = 0
-    ring: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def put(self, chunk: _Chunk) -> None:
-        if chunk.frames and self.size_bytes + len(chunk.frames) <= self.capacity_bytes and not self.stale:
-            self.chunks.append(chunk)
-            self.size_bytes += len(chunk.frames)
-        else:
-            self.miss()
-        self.ring.set()
-
-    def miss(self) -> None:
-        self.chunks, self.size_bytes, self.stale = [], 0, True
-        self.ring.set()
-
-    def take(self) -> list[_Chunk]:
-        chunks, self.chunks, self.size_bytes = self.chunks, [], 0
-        self.ring.clear()
-        return chunks
+# Bounds what thousands of watchers that read the log at once hold in memory.
+_READS_AT_ONCE: Final = 16
+_ROOM_AGAIN: Final = timedelta(seconds=1)
 
 
 class Hub:
-    """Streams the history of tasks. `run` must run beside it."""
+    """Streams the history of tasks. Made inside the event loop; `run` must run beside it."""
 
     def __init__(
         self,
         *,
         redis: RedisClient,
         partitions: Partitions,
-        tasks: TaskStore,
+        history: History,
         drain: Drain,
         checkpoint_seconds: float,
         buffer_bytes: int,
+        coalesce_seconds: float,
+        max_watchers: int,
     ) -> None:
         self._redis = redis
         self._partitions = partitions
-        self._tasks = tasks
+        self._history = history
         self._drain = drain
-        self._checkpoint_seconds = checkpoint_seconds
         self._buffer_bytes = buffer_bytes
-        self._mailboxes: dict[str, set[_Mailbox]] = defaultdict(set)
+        self._max_watchers = max_watchers
+        self._topics: dict[bytes, Topic] = {}
+        self._watchers = 0
+        self._feeds: set[Feed] = set()
+        self._reading = asyncio.Semaphore(_READS_AT_ONCE)
+        self._coalescer = Coalescer(window_seconds=coalesce_seconds)
+        self._wheel = Wheel(seconds=checkpoint_seconds)
 
     async def run(self) -> None:
         """Follows the tail, again and again, until it is cancelled."""
-        while True:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._wheel.run())
             try:
-                async for entries in tail(self._redis, self._partitions, "live"):
-                    if not entries:  # it listens from here on; what went before is in the log
-                        self._miss_all()
-                    for entry in entries:
-                        self._deliver(entry)
-            except TroupeError as error:
-                get_logger().warning("history tail cut", problem=error.message)
-                await asyncio.sleep(_RETRY_SECONDS)
+                await self._follow_tail()
+            finally:
+                self._coalescer.close()
 
     async def stop_on_drain(self) -> None:
         """Wakes all watchers when the process begins to stop."""
         await self._drain.wait()
-        self._miss_all()
+        self._reset()
+        for feed in self._feeds:
+            feed.wake()
+
+    def check_room(self) -> None:
+        """Call it before work whose outcome is to be watched.
+
+        Raises:
+            TroupeError: QUOTA_EXCEEDED: there are as many watchers as this process takes.
+        """
+        if self._watchers >= self._max_watchers:
+            metrics.ADMISSION_REFUSED.labels("watchers").inc()
+            raise TroupeError(
+                ErrorReason.ERROR_REASON_QUOTA_EXCEEDED,
+                f"this server has {self._max_watchers} streams that watch tasks and takes no more (`max_watchers`);"
+                " try again later, or at another replica",
+                metadata={"subject": "watchers", "limit": str(self._max_watchers)},
+                retry_delay=_ROOM_AGAIN,
+            )
 
     async def watch(self, task_id: str, after_sequence: int) -> AsyncIterator[bytes]:
         """Encoded `WatchTaskResponse`s (and so `RunTaskResponse`s) with every event after a cursor, to the last one.
 
         Raises:
-            TroupeError: TASK_NOT_FOUND; CURSOR_OUT_OF_RANGE; STORE_UNAVAILABLE; SERVER_DRAINING.
+            TroupeError: TASK_NOT_FOUND; CURSOR_OUT_OF_RANGE; QUOTA_EXCEEDED; STORE_UNAVAILABLE; SERVER_DRAINING.
         """
         cursor = after_sequence
-        with self._mailbox(task_id) as mailbox:
+        piece: LogPiece | None = None
+        with self._watcher(task_id) as (topic, watcher):
             while not self._drain.started:
-                if mailbox.stale:
-                    mailbox.stale = False
-                    piece = await self._tasks.read_log(task_id, cursor)
+                if watcher.stale or piece is not None:
+                    topic.join(watcher)
+                    async with self._reading:
+                        piece = await self._history.read_log(task_id, cursor, piece)
                     cursor = piece.last_sequence
                     for message in piece.messages:
                         yield message
-                    mailbox.stale = mailbox.stale or piece.more
+                    metrics.WATCH_REREADS.inc()
                     if piece.ended:
                         return
-                    continue
-                frames, cursor, ended = self._collect(mailbox, cursor)
-                if frames:
-                    yield frames
-                if ended:
-                    return
-                if not frames and not mailbox.stale and not await self._rang(mailbox):
+                    piece = piece if piece.more else None
+                    message = b""  # an idle watcher holds no memory
+                elif taken := topic.take(watcher, cursor):
+                    metrics.WATCH_EVENTS.inc(taken.last - cursor)
+                    cursor = taken.last
+                    yield taken.frames
+                    if taken.ended:
+                        return
+                elif not watcher.stale and not await watcher.rang():
                     yield _checkpoint(task_id, cursor)
         raise draining_error()
 
-    @staticmethod
-    def _collect(mailbox: _Mailbox, cursor: int) -> tuple[bytes, int, bool]:
-        """The frames that follow the cursor; a gap makes the mailbox stale."""
-        frames: list[bytes] = []
-        for chunk in mailbox.take():
-            if chunk.last <= cursor:
-                continue
-            if chunk.first != cursor + 1:
-                mailbox.miss()
-                break
-            frames.append(chunk.frames)
-            cursor = chunk.last
-            if chunk.terminal:
-                return b"".join(frames), cursor, True
-        return b"".join(frames), cursor, False
+    def open_feed(self, *, capacity_bytes: int) -> Feed:
+        """A feed of many tasks; counts as one watcher.
 
-    async def _rang(self, mailbox: _Mailbox) -> bool:
-        try:
-            async with asyncio.timeout(self._checkpoint_seconds):
-                await mailbox.ring.wait()
-        except TimeoutError:
-            return False
-        return True
+        `capacity_bytes` is what may wait in it before it falls back on the logs.
+
+        Raises:
+            TroupeError: QUOTA_EXCEEDED.
+        """
+        self.check_room()
+        self._watchers += 1
+        feed = Feed(
+            history=self._history,
+            drain=self._drain,
+            capacity_bytes=capacity_bytes,
+            subscribe=self._subscribe,
+            unsubscribe=self._unsubscribe,
+            on_close=self._close_feed,
+        )
+        self._feeds.add(feed)
+        return feed
+
+    async def _follow_tail(self) -> None:
+        while True:
+            try:
+                async for entries in tail(self._redis, self._partitions, "live"):
+                    if not entries:  # it listens from here on; what went before is in the log
+                        self._reset()
+                    self._deliver(entries)
+            except TroupeError as error:
+                get_logger().warning("history tail cut", problem=error.message)
+                await asyncio.sleep(_RETRY_SECONDS)
+
+    def _deliver(self, entries: Sequence[Mapping[bytes, bytes]]) -> None:
+        touched: dict[Topic, None] = {}
+        for entry in entries:
+            if topic := self._topics.get(entry[b"t"]):
+                topic.put(Chunk(int(entry[b"s"]), int(entry[b"n"]), entry[b"f"], entry[b"z"] == b"1"))
+                touched[topic] = None
+        for topic in touched:
+            if topic.gathered_bytes:
+                self._coalescer.touch(topic)
+
+    def _reset(self) -> None:
+        for topic in self._topics.values():
+            topic.reset()
 
     @contextmanager
-    def _mailbox(self, task_id: str) -> Iterator[_Mailbox]:
-        mailbox = _Mailbox(self._buffer_bytes)
-        self._mailboxes[task_id].add(mailbox)
+    def _watcher(self, task_id: str) -> Iterator[tuple[Topic, Watcher]]:
+        self.check_room()
+        watcher = Watcher()
+        self._watchers += 1
+        metrics.WATCHERS.inc()
+        topic = self._subscribe(task_id, watcher)
+        self._wheel.add(watcher)
         try:
-            yield mailbox
+            yield topic, watcher
         finally:
-            self._mailboxes[task_id].discard(mailbox)
-            if not self._mailboxes[task_id]:
-                del self._mailboxes[task_id]
+            self._wheel.remove(watcher)
+            self._unsubscribe(task_id, watcher)
+            self._watchers -= 1
+            metrics.WATCHERS.dec()
 
-    def _deliver(self, entry: Mapping[bytes, bytes]) -> None:
-        if mailboxes := self._mailboxes.get(entry[b"t"].decode()):
-            chunk = _Chunk(int(entry[b"s"]), int(entry[b"n"]), entry[b"f"], entry[b"z"] == b"1")
-            for mailbox in mailboxes:
-                mailbox.put(chunk)
+    def _subscribe(self, task_id: str, follower: Follower | Ender) -> Topic:
+        topic = self._topics.setdefault(task_id.encode(), Topic(self._buffer_bytes))
+        topic.add(follower)
+        return topic
 
-    def _miss_all(self) -> None:
-        for mailboxes in self._mailboxes.values():
-            for mailbox in mailboxes:
-                mailbox.miss()
+    def _unsubscribe(self, task_id: str, follower: Follower | Ender) -> None:
+        topic = self._topics[task_id.encode()]
+        topic.remove(follower)
+        if topic.abandoned:
+            del self._topics[task_id.encode()]
+
+    def _close_feed(self, feed: Feed) -> None:
+        self._feeds.discard(feed)
+        self._watchers -= 1
 
 
 def _checkpoint(task_id: str, cursor: int) -> bytes:

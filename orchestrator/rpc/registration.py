@@ -21,6 +21,8 @@ def register_with_encoded_streams(servicer: Any, service: ServiceDescriptor, ser
 
 def _handler(behaviour: Callable[..., Any], method: MethodDescriptor) -> "grpc.RpcMethodHandler[Any, Any]":
     parse: Any = message_factory.GetMessageClass(method.input_type).FromString
+    if method.client_streaming:
+        return grpc.stream_stream_rpc_method_handler(behaviour, request_deserializer=parse, response_serializer=None)
     if method.server_streaming:
         return grpc.unary_stream_rpc_method_handler(behaviour, request_deserializer=parse, response_serializer=None)
     serialize: Any = message_factory.GetMessageClass(method.output_type).SerializeToString

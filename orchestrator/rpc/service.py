@@ -2,23 +2,27 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 import grpc.aio
 
 from orchestrator.directory import AgentDirectory
+from orchestrator.records import task_message
 from orchestrator.rpc.hub import Hub
 from orchestrator.rpc.pages import decode_page_token, encode_page_token
-from orchestrator.rpc.records import task_message
+from orchestrator.rpc.session import Session
 from orchestrator.rpc.submission import DEFAULT_PROJECT, Submission
 from orchestrator.store.tasks import TaskStore
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
+from troupe.api.orchestrator.v1.event_pb2 import APPROVAL_DECISION_APPROVE, ApprovalResolved
 from troupe.api.orchestrator.v1.task_pb2 import Task, TaskMetrics
 from troupe.core.errors import TroupeError
 from troupe.core.server import Drain
 
 _DEFAULT_PAGE_SIZE = 50
+_SESSION_BYTES = 8 << 20
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -37,6 +41,7 @@ class OrchestratorServicer:
 
     async def RunTask(self, request: pb.RunTaskRequest, context: Context) -> AsyncIterator[bytes]:
         """Submits and watches."""
+        self._hub.check_room()
         task_id = await self._submission.submit(request.task, request.request_id)
         try:
             async for response in self._hub.watch(task_id, 0):
@@ -45,6 +50,13 @@ class OrchestratorServicer:
             if request.on_disconnect == pb.ON_DISCONNECT_CANCEL and not self._drain.started:
                 await self._cancel_abandoned(task_id)
             raise
+
+    async def RunTasks(self, requests: AsyncIterator[pb.RunTasksRequest], context: Context) -> AsyncIterator[bytes]:
+        """Submits and follows many."""
+        session = Session(submission=self._submission, feed=self._hub.open_feed(capacity_bytes=_SESSION_BYTES))
+        async with aclosing(session.responses(requests)) as responses:
+            async for response in responses:
+                yield response
 
     async def WatchTask(self, request: pb.WatchTaskRequest, context: Context) -> AsyncIterator[bytes]:
         """Replays and follows."""
@@ -64,11 +76,10 @@ class OrchestratorServicer:
         """Lists tasks, newest first."""
         size = request.page_size or _DEFAULT_PAGE_SIZE
         before = decode_page_token(request.page_token, request.states)
-        rows = await self._tasks.newest(DEFAULT_PROJECT, size=size + 1, before=before, states=request.states)
-        response = pb.ListTasksResponse(tasks=[task_message(stored, whole=False) for _, stored in rows[:size]])
-        if len(rows) > size:
-            created_ms, last = rows[size - 1]
-            response.next_page_token = encode_page_token((created_ms, last.task_id), request.states)
+        page = await self._tasks.newest(DEFAULT_PROJECT, size=size, before=before, states=request.states)
+        response = pb.ListTasksResponse(tasks=[task_message(stored, whole=False) for _, stored in page.tasks])
+        if page.next is not None:
+            response.next_page_token = encode_page_token(page.next, request.states)
         return response
 
     async def GetTaskMetrics(self, request: pb.GetTaskMetricsRequest, context: Context) -> pb.GetTaskMetricsResponse:
@@ -96,17 +107,28 @@ class OrchestratorServicer:
         return pb.CancelTaskResponse(task=await self._task(request.task_id))
 
     async def RetryTask(self, request: pb.RetryTaskRequest, context: Context) -> pb.RetryTaskResponse:
-        """Has no engine yet."""
-        await self._tasks.get(request.task_id, outputs=False)
-        raise _not_implemented("RetryTask", "submit the task again")
+        """Takes up a failed task."""
+        await self._tasks.retry(request.task_id, request_id=request.request_id)
+        return pb.RetryTaskResponse(task=await self._task(request.task_id))
 
     async def ResolveApproval(self, request: pb.ResolveApprovalRequest, context: Context) -> pb.ResolveApprovalResponse:
-        """Has no engine yet."""
-        await self._tasks.get(request.task_id, outputs=False)
-        raise _not_implemented("ResolveApproval", "no step waits for approval in this version")
+        """Records a person's decision."""
+        resolved = ApprovalResolved(
+            step_id=request.step_id,
+            decision=request.decision,
+            comment=request.comment,
+            decided_by=request.decided_by,
+        )
+        await self._tasks.resolve(
+            request.task_id,
+            request.step_id,
+            approve=request.decision == APPROVAL_DECISION_APPROVE,
+            resolved=resolved.SerializeToString(),
+        )
+        return pb.ResolveApprovalResponse(task=await self._task(request.task_id))
 
     async def _task(self, task_id: str) -> Task:
-        return task_message(await self._tasks.get(task_id, outputs=True), whole=True)
+        return task_message(await self._tasks.get(task_id), whole=True)
 
     async def _cancel_abandoned(self, task_id: str) -> None:
         try:
@@ -114,7 +136,3 @@ class OrchestratorServicer:
         except TroupeError as error:
             if error.reason != ErrorReason.ERROR_REASON_INVALID_TASK_STATE:  # it ended meanwhile
                 raise
-
-
-def _not_implemented(method: str, instead: str) -> TroupeError:
-    return TroupeError(ErrorReason.ERROR_REASON_NOT_IMPLEMENTED, f"`{method}` has no engine yet; {instead}")

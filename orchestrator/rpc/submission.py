@@ -6,13 +6,19 @@ from datetime import timedelta
 
 from orchestrator.directory import AgentDirectory
 from orchestrator.planner.planning import make_plan
+from orchestrator.rpc.admission import Admission
+from orchestrator.store.new_step import NewStep
 from orchestrator.store.partitions import Partitions
-from orchestrator.store.tasks import NewStep, NewTask, TaskStore
+from orchestrator.store.tasks import Keeping, NewTask, TaskStore
+from orchestrator.webhooks.settings import WebhookSettings
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.api.orchestrator.v1.event_pb2 import TaskEvent, TaskPlanned, TaskSubmitted
-from troupe.api.orchestrator.v1.task_pb2 import Plan, TaskSpec
-from troupe.core.errors import FieldViolation, TroupeError
+from troupe.api.orchestrator.v1.task_pb2 import Plan, Priority, TaskSpec
+from troupe.core.errors import TroupeError, invalid
 from troupe.core.ids import new_id
+from troupe.core.telemetry.propagation import current_traceparent
+from troupe.core.web.errors import RefusedUrlError
+from troupe.core.web.urls import check_url
 
 DEFAULT_PROJECT = "default"
 
@@ -21,28 +27,59 @@ class Submission:
     """Plans and stores tasks."""
 
     def __init__(
-        self, *, tasks: TaskStore, partitions: Partitions, directory: AgentDirectory, task_timeout: timedelta
+        self,
+        *,
+        tasks: TaskStore,
+        partitions: Partitions,
+        directory: AgentDirectory,
+        admission: Admission,
+        task_timeout: timedelta,
+        webhooks: WebhookSettings,
+        keeping: Keeping,
     ) -> None:
         self._tasks = tasks
         self._partitions = partitions
         self._directory = directory
+        self._admission = admission
         self._task_timeout = task_timeout
+        self._webhooks = webhooks
+        self._keeping = keeping
 
     def plan(self, spec: TaskSpec) -> Plan:
         """The plan that `submit` would run."""
         return make_plan(spec, agents=self._directory.agents.keys())
 
-    async def submit(self, spec: TaskSpec, request_id: str) -> str:
+    def new_task_id(self, request_id: str) -> str:
+        """The id of a task that is about to be submitted."""
+        return self._partitions.new_task_id(request_id)
+
+    async def submit(self, spec: TaskSpec, request_id: str, task_id: str | None = None) -> str:
         """Plans and stores a task; returns its id, or that of the earlier task with the same request id."""
+        request_id = request_id or new_id()
+        task_id = task_id or self.new_task_id(request_id)
         if spec.webhook_url:
-            raise _webhook_refused()
+            self._check_webhook(spec.webhook_url)
         began = time.perf_counter_ns()
         plan = self.plan(spec)
         plan_us = (time.perf_counter_ns() - began) // 1000
-        return await self._tasks.submit(self._new_task(spec, plan, request_id or new_id(), plan_us))
+        task = self._new_task(task_id, spec, plan, request_id, plan_us)
+        try:
+            async with self._admission.place(DEFAULT_PROJECT):
+                return await self._tasks.submit(task)
+        except TroupeError as error:
+            if error.reason == ErrorReason.ERROR_REASON_QUOTA_EXCEEDED and (found := await self._tasks.earlier(task)):
+                return found  # it takes no place
+            raise
 
-    def _new_task(self, spec: TaskSpec, plan: Plan, request_id: str, plan_us: int) -> NewTask:
-        task_id = self._partitions.new_task_id(request_id)
+    def _check_webhook(self, url: str) -> None:
+        if not self._webhooks.enabled:
+            raise invalid("task.webhook_url", "is set, and this deployment has no `webhooks.secrets`; watch the task")
+        try:
+            check_url(url, self._webhooks.rules())
+        except RefusedUrlError as error:
+            raise invalid("task.webhook_url", f"is refused: {error}") from None
+
+    def _new_task(self, task_id: str, spec: TaskSpec, plan: Plan, request_id: str, plan_us: int) -> NewTask:
         stored = TaskSpec()
         stored.CopyFrom(spec)
         stored.ClearField("plan")
@@ -57,18 +94,14 @@ class Submission:
             body_hash=hashlib.sha256(spec.SerializeToString(deterministic=True)).digest(),
             spec=stored.SerializeToString(),
             plan=plan.SerializeToString(),
-            steps=[NewStep(s.step_id, s.agent, s.SerializeToString(), list(s.depends_on)) for s in plan.steps],
+            steps=[NewStep.of(step) for step in plan.steps],
             events=[submitted.SerializeToString(), planned.SerializeToString()],
             plan_us=plan_us,
             timeout_ms=int(timeout.total_seconds() * 1000),
             max_tokens=spec.budget.max_tokens,
             max_cost_usd_micros=spec.budget.max_cost_usd_micros,
+            priority=spec.priority or Priority.PRIORITY_NORMAL,
+            webhook_url=spec.webhook_url,
+            traceparent=current_traceparent(),
+            keeping=self._keeping,
         )
-
-
-def _webhook_refused() -> TroupeError:
-    return TroupeError(
-        ErrorReason.ERROR_REASON_NOT_IMPLEMENTED,
-        "`task.webhook_url` is set, and this version calls no webhooks; watch the task instead",
-        violations=[FieldViolation("task.webhook_url", "is not implemented yet")],
-    )

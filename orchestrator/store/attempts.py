@@ -1,14 +1,17 @@
-"""Steps as a worker needs them: delivered, started, reported on, ended."""
+"""Steps as a worker needs them: delivered, begun, reported on, ended."""
 
+import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, Literal
 
+from orchestrator.store.new_step import NewStep
 from orchestrator.store.partitions import Partitions, partition_of_key
 from orchestrator.store.resp import RedisClient, ReplyError
-from orchestrator.store.script import WORKER_GROUP
-from orchestrator.store.transitions import Transitions, store_unavailable
+from orchestrator.store.script import CONSUMER, WORKER_GROUP
+from orchestrator.store.transitions import Reply, Transitions, store_unavailable
+from troupe.core.errors import TroupeError
 
 _TICK_LIMIT: Final = 100
 _BLOCK_MS: Final = 2_000
@@ -16,76 +19,117 @@ _BLOCK_MS: Final = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """An attempt of a step, and the message that delivered it."""
+    """An attempt of a step. Its number is the fence: of two attempts the larger one counts."""
 
     task_id: str
     step_id: str
     agent: str
     number: int
     partition: int
-    stream: str
-    message_id: str
 
     @property
-    def identity(self) -> Mapping[str, Any]:
+    def identity(self) -> dict[str, Any]:
         """What the script's fence looks at."""
         return {"task": self.task_id, "step": self.step_id, "attempt": self.number}
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
-    """A message of a ready stream: attempts of one agent that became ready together."""
-
-    partition: int
-    stream: str
-    message_id: str
-    attempts: Sequence[Attempt]
-
-
-@dataclass(frozen=True, slots=True)
 class Assignment:
-    """What an attempt needs to run. Messages are encoded; budgets are 0 when there is no bound."""
+    """A begun attempt with what it needs to run. Messages are encoded; budgets are 0 when there is no bound."""
 
+    attempt: Attempt
     time_left_ms: int
     tokens_left: int
     cost_left_usd_micros: int
     spec: bytes
     step: bytes
     project: str
-    is_last: bool
+    failures: int
+    """Attempts that failed before; those that were lost or handed back do not count."""
+    queue_wait_ms: int
+    traceparent: str
+    depth: int
+    """How many delegations led to this step."""
     dependencies: Sequence[tuple[bytes, bytes]]
     """The `Step` and `StepOutput` messages of each dependency, in order."""
+    delegated: Sequence[tuple[bytes, bytes]]
+    """The same of the steps that earlier attempts delegated."""
 
 
-class NotStarted(Enum):
-    """Why an attempt does not start."""
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """Attempts that were begun for this worker, and whether more waits for the agent in this partition."""
 
-    STALE = "stale"
-    """The step is done, or another attempt of it is due."""
-    ELSEWHERE = "elsewhere"
-    """Another worker runs this very attempt."""
+    assignments: Sequence[Assignment] = ()
+    more: bool = False
+
+
+Outcome = Literal["completed", "failed", "retried", "delegated", "lost"]
+"""How an attempt ended. `lost`: it counts no more, and nothing was recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What came of recording the end of an attempt."""
+
+    outcome: Outcome
+    begun: Begun = Begun()
+    task_state: int = 0
+    """The state in which the task ended; 0 when it goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """Messages of the ready stream of one agent in one partition: id, task and `step@attempt` entries of each."""
+
+    partition: int
+    messages: Sequence[tuple[bytes, bytes, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
 class Ticked:
-    """What a look at a partition's clocks set off."""
+    """What a look at a partition's clocks set off, and what is there now."""
 
     taken_over: int
     retried: int
     timed_out: int
+    resent: int
+    leased: int
+    delayed: int
+    open_tasks: Mapping[str, int]
+    """By project."""
+    ready: Mapping[str, int]
+    """Messages in the ready streams, by agent."""
+    waiting: Mapping[str, int]
+    """Messages that wait behind them, by agent."""
+
+
+Rooms = Mapping[str, int]
+"""How many more steps of each agent the worker can begin."""
 
 
 class AttemptStore:
     """Every method raises STORE_UNAVAILABLE while Redis is gone; all may be repeated."""
 
     def __init__(
-        self, *, redis: RedisClient, partitions: Partitions, transitions: Transitions, worker_id: str, lease_ms: int
+        self,
+        *,
+        redis: RedisClient,
+        partitions: Partitions,
+        transitions: Transitions,
+        worker_id: str,
+        lease_ms: int,
+        prices: Mapping[str, int],
+        default_price: int,
     ) -> None:
+        """`prices` are cost units of an attempt, by agent."""
         self._redis = redis
         self._partitions = partitions
         self._transitions = transitions
         self._worker_id = worker_id
         self._lease_ms = lease_ms
+        self._prices = prices
+        self._default_price = default_price
 
     async def join(self, agent: str) -> None:
         """Makes sure that the agent's streams and their group are there."""
@@ -99,60 +143,55 @@ class AttemptStore:
             except OSError as error:
                 raise store_unavailable(error) from None
 
-    async def deliveries(self, agent: str) -> AsyncGenerator[Delivery | None, None]:
-        """The messages for an agent from any partition, one at a time as they are asked for.
-
-        Yields None now and then, so that the caller can look at something else.
-        """
+    async def read_groups(self, agent: str) -> Sequence[Sequence[str]]:
+        """The agent's streams, in groups that one blocking read can cover."""
         streams = [self._partitions.ready_stream(partition, agent) for partition in self._partitions.all()]
-        read = ("XREADGROUP", "GROUP", WORKER_GROUP, self._worker_id, "COUNT", 1, "BLOCK", _BLOCK_MS, "STREAMS")
+        try:
+            return await self._redis.read_groups(streams)
+        except OSError as error:
+            raise store_unavailable(error) from None
+
+    async def deliveries(self, agent: str, streams: Sequence[str]) -> AsyncGenerator[Sequence[Delivery], None]:
+        """What is delivered to this worker, one message a stream, as it is asked for; empty now and then.
+
+        What arrives while it is being cancelled goes back to its queue.
+        """
+        read = ("XREADGROUP", "GROUP", WORKER_GROUP, CONSUMER, "COUNT", 1, "BLOCK", _BLOCK_MS, "STREAMS")
         try:
             async with self._redis.blocking(streams[0], reply_timeout_seconds=2 * _BLOCK_MS / 1000) as connection:
+                client_id = await connection.identity()
                 while True:
-                    reply = await connection.execute(*read, *streams, *(">" for _ in streams))
-                    for stream, messages in reply or ():
-                        for message_id, fields in messages:
-                            yield _delivery(agent, stream, message_id, fields)
-                    if not reply:
-                        yield None
+                    reading = asyncio.ensure_future(  # noqa: RUF006 - awaited at once
+                        connection.execute(*read, *streams, *(">" for _ in streams))
+                    )
+                    try:
+                        yield _deliveries(await asyncio.shield(reading))
+                    except asyncio.CancelledError:
+                        await self._return(agent, streams[0], client_id, reading)
+                        raise
         except OSError as error:
             raise store_unavailable(error) from None
 
-    async def reclaim(self, agent: str, *, idle_ms: int) -> list[Delivery]:
-        """Takes over messages that were received and not acknowledged for a while.
+    async def _return(self, agent: str, stream: str, client_id: int, reading: "asyncio.Future[Any]") -> None:
+        """Ends a blocked read and gives back what it brings after all."""
+        with contextlib.suppress(OSError, TroupeError):  # then it is sent again when it was idle for long enough
+            while not reading.done():
+                await self._redis.unblock(stream, client_id)  # in vain before the read has reached Redis
+                await asyncio.wait([reading], timeout=0.01)
+            for delivery in _deliveries(reading.result()):
+                await self.start(agent, delivery, room=0)
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
 
-        Their worker died before it started their steps, or the steps run on, and the script's fence says so.
-        """
-        streams = [self._partitions.ready_stream(partition, agent) for partition in self._partitions.all()]
-        claim = (WORKER_GROUP, self._worker_id, idle_ms, "0-0", "COUNT", _TICK_LIMIT)
-        try:
-            replies = await self._redis.execute_all([("XAUTOCLAIM", stream, *claim) for stream in streams])
-        except OSError as error:
-            raise store_unavailable(error) from None
-        return [
-            _delivery(agent, stream.encode(), message_id, fields)
-            for stream, (_, messages, *_) in zip(streams, replies, strict=True)
-            for message_id, fields in messages
-            if fields
-        ]
+    async def start(self, agent: str, delivery: Delivery, *, room: int) -> Begun:
+        """Begins the steps of delivered messages, up to `room`; the others go back to the front of their queue."""
+        arguments = {"messages": delivery.messages, **self._taking(agent, room)}
+        return self._begun(delivery.partition, await self._transitions.run(delivery.partition, "start", arguments))
 
-    async def start(self, attempt: Attempt, event: bytes) -> Assignment | NotStarted:
-        """Starts an attempt and takes its lease."""
-        arguments = {**attempt.identity, "owner": self._worker_id, "lease": self._lease_ms, "event": event}
-        status, *rest = await self._transitions.run(attempt.partition, "start", arguments)
-        if status != b"started":
-            return NotStarted(status.decode())
-        time_left_ms, tokens, cost, spec, step, project, is_last, *dependencies = rest
-        return Assignment(
-            time_left_ms=time_left_ms,
-            tokens_left=tokens,
-            cost_left_usd_micros=cost,
-            spec=spec,
-            step=step,
-            project=project.decode(),
-            is_last=bool(is_last),
-            dependencies=list(zip(dependencies[::2], dependencies[1::2], strict=True)),
-        )
+    async def take(self, agent: str, partition: int, *, room: int) -> Begun:
+        """Begins what waits for an agent in a partition, up to `room` steps."""
+        arguments = self._taking(agent, room)
+        return self._begun(partition, await self._transitions.run(partition, "take", arguments))
 
     async def report(
         self, attempt: Attempt, *, first: int, events: Sequence[bytes], usage: Mapping[int, Sequence[int]]
@@ -166,54 +205,158 @@ class AttemptStore:
         arguments = {**attempt.identity, "first": first, "events": list(events), "usage": counts}
         return await self._counts(attempt, "report", arguments)
 
-    async def complete(
-        self, attempt: Attempt, *, event: bytes, output: bytes, result: bytes | None, acknowledge: bool
-    ) -> bool:
-        """Records the step's output, once. `result` is the encoded `TaskOutput` of a step that nothing depends on."""
-        arguments = {**self._ended(attempt, acknowledge), "event": event, "output": output, "result": result}
-        return await self._counts(attempt, "complete", arguments)
+    async def complete(self, attempt: Attempt, *, output: bytes, rooms: Rooms, take: bool) -> Ended:
+        """Records the step's output, once, and begins what it lets go as far as there is room.
 
-    async def fail(
-        self, attempt: Attempt, *, event: bytes, error: bytes, delay_ms: int | None, acknowledge: bool
-    ) -> bool:
+        `take`: the room of the attempt's own agent may be filled with other tasks' steps.
+        """
+        reply = await self._run(attempt, "complete", {"output": output}, rooms, take)
+        return self._ended(attempt, reply, "completed")
+
+    async def fail(self, attempt: Attempt, *, error: bytes, delay_ms: int | None, rooms: Rooms, take: bool) -> Ended:
         """Records a failed attempt. With a delay the step waits for its next attempt, without one the task fails."""
-        arguments = {**self._ended(attempt, acknowledge), "event": event, "error": error, "delay": delay_ms}
-        return await self._counts(attempt, "fail", arguments)
+        reply = await self._run(attempt, "fail", {"error": error, "delay": delay_ms}, rooms, take)
+        return self._ended(attempt, reply, "failed" if delay_ms is None else "retried")
 
-    async def hand_back(self, attempt: Attempt, *, acknowledge: bool) -> bool:
+    async def delegate(
+        self,
+        attempt: Attempt,
+        *,
+        steps: Sequence[NewStep],
+        added: bytes,
+        max_depth: int,
+        max_steps: int,
+        rooms: Rooms,
+        take: bool,
+    ) -> Ended | str:
+        """Adds steps that the attempt's own step waits for; `added` is the encoded `StepsAdded`.
+
+        Returns why they are refused, if they are.
+        """
+        arguments = {
+            "steps": [step.arguments() for step in steps],
+            "added": added,
+            "max_depth": max_depth,
+            "max_steps": max_steps,
+        }
+        reply = await self._run(attempt, "delegate", arguments, rooms, take)
+        if reply[0] == b"refused":
+            return _refusal(reply, max_depth, max_steps)
+        return self._ended(attempt, reply, "delegated")
+
+    async def hand_back(self, attempt: Attempt) -> bool:
         """Makes the step ready again for another worker."""
-        return await self._counts(attempt, "hand_back", self._ended(attempt, acknowledge))
+        return await self._counts(attempt, "hand_back", attempt.identity)
 
-    async def renew(self, attempt: Attempt) -> bool:
-        """Renews the lease. False: the attempt counts no more."""
-        return await self._counts(attempt, "renew", {**attempt.identity, "lease": self._lease_ms})
+    async def renew(self, partition: int, attempts: Sequence[Attempt]) -> Sequence[Attempt]:
+        """Renews leases. Returns the attempts that count no more."""
+        leases = [(attempt.task_id, attempt.step_id, attempt.number) for attempt in attempts]
+        _, *lost = await self._transitions.run(partition, "renew", {"leases": leases, "lease": self._lease_ms})
+        return [attempts[place] for place in lost]
 
-    async def acknowledge(self, delivery: Delivery) -> None:
-        """Forgets a message whose steps are all settled."""
-        arguments = {"stream": delivery.stream, "message": delivery.message_id}
-        await self._transitions.run(delivery.partition, "acknowledge", arguments)
+    async def tick(self, partition: int, *, max_lost_leases: int, agents: Sequence[str]) -> Ticked:
+        """Takes over expired leases, starts due retries, ends tasks past their deadline, forgets expired ones."""
+        arguments = {
+            "limit": _TICK_LIMIT,
+            "max_lost_leases": max_lost_leases,
+            "agents": list(agents),
+            "idle": self._lease_ms,
+        }
+        reply = await self._transitions.run(partition, "tick", arguments)
+        _, taken_over, retried, timed_out, resent, leased, delayed, counts, ready, waiting = reply
+        open_tasks = {project.decode(): int(count) for project, count in _pairs(counts)}
+        by_agent = dict(zip(agents, ready, strict=True)), dict(zip(agents, waiting, strict=True))
+        return Ticked(taken_over, retried, timed_out, resent, leased, delayed, open_tasks, *by_agent)
 
-    async def tick(self, partition: int, *, max_lost_leases: int) -> Ticked:
-        """Takes over expired leases, starts due retries and ends tasks past their deadline."""
-        arguments = {"limit": _TICK_LIMIT, "max_lost_leases": max_lost_leases}
-        _, *counts = await self._transitions.run(partition, "tick", arguments)
-        return Ticked(*counts)
+    async def _run(
+        self, attempt: Attempt, operation: str, arguments: Mapping[str, Any], rooms: Rooms, take: bool
+    ) -> Reply:
+        whole = {
+            **attempt.identity,
+            **arguments,
+            "agent": attempt.agent,
+            "rooms": {agent: (room, self._price(agent)) for agent, room in rooms.items()},
+            "take": take,
+            "owner": self._worker_id,
+            "lease": self._lease_ms,
+        }
+        return await self._transitions.run(attempt.partition, operation, whole)
+
+    def _ended(self, attempt: Attempt, reply: Reply, outcome: Outcome) -> Ended:
+        if reply[0] == b"lost":
+            return Ended("lost")
+        return Ended(outcome, self._begun(attempt.partition, reply), reply[1])
+
+    def _taking(self, agent: str, room: int) -> Mapping[str, Any]:
+        price = self._price(agent)
+        return {"agent": agent, "room": room, "price": price, "owner": self._worker_id, "lease": self._lease_ms}
+
+    def _price(self, agent: str) -> int:
+        return self._prices.get(agent, self._default_price)
+
+    @staticmethod
+    def _begun(partition: int, reply: Reply) -> Begun:
+        _, _, more, *begun = reply
+        return Begun([_assignment(partition, row) for row in begun[0]] if begun else (), bool(more))
 
     async def _counts(self, attempt: Attempt, operation: str, arguments: Mapping[str, Any]) -> bool:
         reply = await self._transitions.run(attempt.partition, operation, arguments)
         return bool(reply[0] != b"lost")
 
-    @staticmethod
-    def _ended(attempt: Attempt, acknowledge: bool) -> dict[str, Any]:
-        message = attempt.message_id if acknowledge else ""
-        return {**attempt.identity, "stream": attempt.stream, "message": message}
+
+def _assignment(partition: int, row: Sequence[Any]) -> Assignment:
+    (
+        task_id,
+        step_id,
+        number,
+        agent,
+        time_left_ms,
+        tokens,
+        cost,
+        spec,
+        step,
+        project,
+        failures,
+        wait_ms,
+        trace,
+        depth,
+        dependencies,
+        delegated,
+    ) = row
+    return Assignment(
+        attempt=Attempt(task_id.decode(), step_id.decode(), agent.decode(), number, partition),
+        time_left_ms=time_left_ms,
+        tokens_left=tokens,
+        cost_left_usd_micros=cost,
+        spec=spec,
+        step=step,
+        project=project.decode(),
+        failures=failures,
+        queue_wait_ms=wait_ms,
+        traceparent=trace.decode(),
+        depth=depth,
+        dependencies=_pairs(dependencies),
+        delegated=_pairs(delegated),
+    )
 
 
-def _delivery(agent: str, stream: bytes, message_id: bytes, fields: Sequence[bytes]) -> Delivery:
-    values = dict(zip(fields[::2], fields[1::2], strict=True))
-    partition, key, message = partition_of_key(stream), stream.decode(), message_id.decode()
-    attempts = []
-    for entry in values[b"s"].decode().split(","):
-        step_id, _, number = entry.partition("@")
-        attempts.append(Attempt(values[b"t"].decode(), step_id, agent, int(number), partition, key, message))
-    return Delivery(partition, key, message, attempts)
+def _pairs(flat: Sequence[bytes]) -> Sequence[tuple[bytes, bytes]]:
+    return list(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _deliveries(reply: Any) -> Sequence[Delivery]:
+    return [_delivery(stream, messages) for stream, messages in reply or ()]
+
+
+def _delivery(stream: bytes, messages: Sequence[Any]) -> Delivery:
+    # A message is its id and the fields `t`, task, `s`, entries.
+    return Delivery(partition_of_key(stream), [(message_id, fields[1], fields[3]) for message_id, fields in messages])
+
+
+def _refusal(reply: Reply, max_depth: int, max_steps: int) -> str:
+    _, bound, value = reply
+    if bound == b"depth":
+        return f"delegations would be {value} deep, and {max_depth} are allowed"
+    if bound == b"steps":
+        return f"the task would have {value} steps, and {max_steps} are allowed"
+    return f"the task has a step `{value.decode()}` already; give delegated steps ids that were not used before"

@@ -20,7 +20,7 @@ REPLY_TIMEOUT_SECONDS: Final = 4.0
 _NOT_RUN: Final = ("MOVED ", "ASK ", "TRYAGAIN", "CLUSTERDOWN", "LOADING", "MASTERDOWN")
 # What Redis answers while it cannot serve, or when its data is gone with the groups: the caller may try again, as
 # with a cut connection.
-_NOT_NOW: Final = ("NOGROUP", "BUSY ", "READONLY", "NOREPLICAS", "OOM", "UNBLOCKED")
+_NOT_NOW: Final = ("NOGROUP", "BUSY ", "READONLY", "NOREPLICAS", "OOM", "MISCONF", "UNBLOCKED")
 # The node is not, or no longer, the master of what was asked for.
 _NOT_MASTER: Final = ("MOVED ", "CLUSTERDOWN", "MASTERDOWN", "READONLY", "UNBLOCKED")
 

@@ -1,34 +1,37 @@
 """Tasks as the API needs them: stored, read, listed, cancelled."""
 
-import heapq
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from orchestrator.store import fields
+from orchestrator.store.listing import Cursor, Listing
+from orchestrator.store.new_step import NewStep
 from orchestrator.store.partitions import Partitions
 from orchestrator.store.resp import Command, RedisClient
 from orchestrator.store.transitions import Transitions, store_unavailable
 from troupe.api.common.v1.error_pb2 import ErrorReason
-from troupe.api.orchestrator.v1.task_pb2 import TaskState
+from troupe.api.orchestrator.v1.task_pb2 import StepState
 from troupe.core.errors import TroupeError
 
-_TERMINAL: Final = frozenset(
-    {TaskState.TASK_STATE_COMPLETED, TaskState.TASK_STATE_FAILED, TaskState.TASK_STATE_CANCELLED}
-)
-# A replay is read in pieces of about this size, and sent in messages that clients with default limits take.
-_PIECE_EVENTS: Final = 1_000
-_PIECE_BYTES: Final = 512 << 10
-_MESSAGE_BYTES: Final = 1 << 20
+# What lists show of a task.
+_LISTED: Final = ("task", "base", "spec", "error")
+# Decisions about approvals, as stored.
+APPROVE: Final = "approve"
+REJECT: Final = "reject"
+# Tasks whose state is looked at in one go.
+_SCANNED: Final = 256
+# How often, for one page.
+_SCANS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
-class NewStep:
-    """A step to be stored."""
+class Keeping:
+    """How long what is kept of a task: the ended task, its request id, and the newest events of a long history."""
 
-    step_id: str
-    agent: str
-    message: bytes
-    depends_on: Sequence[str]
+    retention_ms: int
+    request_ttl_ms: int
+    events: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,45 +50,56 @@ class NewTask:
     timeout_ms: int
     max_tokens: int
     max_cost_usd_micros: int
+    priority: int
+    webhook_url: str
+    traceparent: str
+    keeping: Keeping
 
 
 @dataclass(frozen=True, slots=True)
 class StoredTask:
-    """A task as stored: the fields of its hash and, by step id, the outputs of its steps."""
+    """A task as stored. `values` are those of `fields.TASK` and `fields.TASK_BASE`; messages are encoded."""
 
     task_id: str
+    values: Mapping[str, Any]
     fields: Mapping[str, bytes]
-    outputs: Mapping[str, bytes]
-    last_sequence: int
+
+    @classmethod
+    def of(cls, task_id: str, found: Mapping[str, bytes]) -> "StoredTask":
+        """The task of a hash."""
+        now, base = fields.unpack(fields.TASK, found["task"]), fields.unpack(fields.TASK_BASE, found["base"])
+        return cls(task_id, {**base, **now}, found)
+
+    @property
+    def order(self) -> Sequence[str]:
+        """The ids of its steps."""
+        return self.fields["order"].decode().split(",")
+
+    def output(self, step_id: str) -> bytes:
+        """The encoded output of a step, empty when there is none."""
+        return self.fields.get(f"{step_id}:out", b"")
+
+    def step(self, step_id: str) -> Mapping[str, Any]:
+        """The values of a step: those of `fields.STEP` and `fields.STEP_BASE`."""
+        now = fields.unpack(fields.STEP, self.fields[f"{step_id}:now"])
+        return {**fields.unpack(fields.STEP_BASE, self.fields[f"{step_id}:base"]), **now}
 
 
 @dataclass(frozen=True, slots=True)
-class LogPiece:
-    """Messages of framed events. `ended`: the task is over and nothing follows; `more`: the log goes on."""
+class Page:
+    """Tasks with their creation time in ms, and where the next page begins; None on the last."""
 
-    messages: Sequence[bytes]
-    last_sequence: int
-    more: bool
-    ended: bool
+    tasks: Sequence[tuple[int, StoredTask]]
+    next: Cursor | None
 
 
 class TaskStore:
     """Reads and changes tasks. Every method raises STORE_UNAVAILABLE while Redis is gone."""
 
-    def __init__(
-        self,
-        *,
-        redis: RedisClient,
-        partitions: Partitions,
-        transitions: Transitions,
-        retention_ms: int,
-        request_ttl_ms: int,
-    ) -> None:
+    def __init__(self, *, redis: RedisClient, partitions: Partitions, transitions: Transitions) -> None:
         self._redis = redis
         self._partitions = partitions
         self._transitions = transitions
-        self._retention_ms = retention_ms
-        self._request_ttl_ms = request_ttl_ms
 
     async def submit(self, task: NewTask) -> str:
         """Stores a task and makes its first steps ready, at once.
@@ -102,64 +116,61 @@ class TaskStore:
             "body": task.body_hash,
             "spec": task.spec,
             "plan": task.plan,
-            "steps": [
-                {"id": s.step_id, "agent": s.agent, "message": s.message, "deps": ",".join(s.depends_on)}
-                for s in task.steps
-            ],
+            "steps": [step.arguments() for step in task.steps],
             "events": list(task.events),
             "plan_us": task.plan_us,
             "timeout": task.timeout_ms,
             "max_tokens": task.max_tokens,
             "max_cost": task.max_cost_usd_micros,
-            "retention": self._retention_ms,
-            "request_ttl": self._request_ttl_ms,
+            "retention": task.keeping.retention_ms,
+            "request_ttl": task.keeping.request_ttl_ms,
+            "keep": task.keeping.events,
+            "priority": task.priority,
+            "webhook": task.webhook_url,
+            "trace": task.traceparent,
         }
         status, task_id = await self._transitions.run(self._partition(task.task_id), "submit", arguments)
-        if status == b"reused":
-            raise TroupeError(
-                ErrorReason.ERROR_REASON_REQUEST_ID_REUSED,
-                f"`request_id` {task.request_id!r} was used for task `{task_id.decode()}` with another body;"
-                " choose a new one",
-                metadata={"task_id": task_id.decode()},
-            )
         found: str = task_id.decode()
+        if status == b"reused":
+            raise _request_id_reused(task.request_id, found)
         return found
 
-    async def get(self, task_id: str, *, outputs: bool) -> StoredTask:
+    async def earlier(self, task: NewTask) -> str | None:
+        """The id of the earlier task with the same request id; None when there is none. Raises as `submit` does."""
+        prefix = self._partitions.prefix(self._partition(task.task_id))
+        (found,) = await self._all([("GET", f"{prefix}:request:{task.project}:{task.request_id}")])
+        if found is None:
+            return None
+        task_id, _, body = found.partition(b" ")
+        if body != task.body_hash:
+            raise _request_id_reused(task.request_id, task_id.decode())
+        return str(task_id.decode())
+
+    async def get(self, task_id: str) -> StoredTask:
         """Reads a task."""
-        key = self._key(task_id)
-        commands: list[Command] = [("HGETALL", key), ("LLEN", f"{key}:log")]
-        if outputs:
-            commands.append(("HGETALL", f"{key}:out"))
-        fields, length, *rest = await self._atomically(commands)
-        if not fields:
+        (found,) = await self._all([("HGETALL", self._key(task_id))])
+        if not found:
             raise task_not_found(task_id)
-        produced = {name: value for name, value in _pairs(rest[0] if rest else []) if not name.startswith("!")}
-        return StoredTask(task_id, dict(_pairs(fields)), produced, length)
+        return StoredTask.of(task_id, dict(_pairs(found)))
 
-    async def newest(
-        self, project: str, *, size: int, before: tuple[int, str] | None, states: Sequence[int]
-    ) -> list[tuple[int, StoredTask]]:
-        """Up to `size` tasks, newest first, with their creation time in ms; `before` is where the page before ended."""
+    async def newest(self, project: str, *, size: int, before: Cursor | None, states: Sequence[int]) -> Page:
+        """A page of tasks, newest first; `before` is where the page before ended.
+
+        A page whose filter leaves out most tasks may be short, or empty, and not the last.
+        """
+        indexes = [f"{self._partitions.prefix(partition)}:index:{project}" for partition in self._partitions.all()]
+        listing = Listing(self._redis, indexes, before)
+        count = _SCANNED if states else size + 1
         found: list[tuple[int, StoredTask]] = []
-        while len(found) < size:
-            ids = await self._page(project, size, before)
-            for created_ms, task_id in ids:
-                before = (created_ms, task_id)
-                try:
-                    task = await self.get(task_id, outputs=False)
-                except TroupeError as error:
-                    if error.reason != ErrorReason.ERROR_REASON_TASK_NOT_FOUND:
-                        raise
-                    await self._forget(project, task_id)
-                    continue
-                if not states or int(task.fields["state"]) in states:
-                    found.append((created_ms, task))
-                if len(found) == size:
-                    break
-            if len(ids) < size:
-                break
-        return found
+        for _ in range(_SCANS if states else 1):
+            rows = await self._next(listing, count)
+            wanted = await self._in_states(rows, states) if states else rows
+            found += await self._listed(project, wanted[: size + 1 - len(found)])
+            if len(found) > size:
+                return Page(found[:size], (found[size - 1][0], found[size - 1][1].task_id))
+            if len(rows) < count:
+                return Page(found, None)
+        return Page(found, rows[-1])
 
     async def cancel(self, task_id: str, *, after_step: bool, reason: str) -> None:
         """Cancels a task.
@@ -177,6 +188,52 @@ class TaskStore:
                 f"task `{task_id}` has ended already; only tasks that are under way can be cancelled",
             )
 
+    async def retry(self, task_id: str, *, request_id: str) -> None:
+        """Takes up a failed task from the steps that did not complete.
+
+        Raises:
+            TroupeError: TASK_NOT_FOUND, or INVALID_TASK_STATE unless it failed.
+        """
+        arguments = {"task": task_id, "request_id": request_id, "reject": REJECT}
+        status, *_ = await self._transitions.run(self._partition(task_id), "retry", arguments)
+        if status == b"missing":
+            raise task_not_found(task_id)
+        if status == b"not_failed":
+            raise TroupeError(
+                ErrorReason.ERROR_REASON_INVALID_TASK_STATE,
+                f"task `{task_id}` has not failed; only failed tasks can be taken up again",
+            )
+
+    async def resolve(self, task_id: str, step_id: str, *, approve: bool, resolved: bytes) -> None:
+        """Records a person's decision about a step; `resolved` is the encoded `ApprovalResolved`.
+
+        Raises:
+            TroupeError: TASK_NOT_FOUND, STEP_NOT_FOUND, or INVALID_TASK_STATE when the step does not wait for one.
+        """
+        decision = APPROVE if approve else REJECT
+        arguments = {"task": task_id, "step": step_id, "decision": decision, "rejected": not approve}
+        reply = await self._transitions.run(self._partition(task_id), "resolve", {**arguments, "resolved": resolved})
+        if reply[0] == b"missing":
+            raise task_not_found(task_id)
+        if reply[0] == b"no_step":
+            raise TroupeError(
+                ErrorReason.ERROR_REASON_STEP_NOT_FOUND,
+                f"task `{task_id}` has no step `{step_id}`; `GetTask` lists its steps",
+            )
+        if reply[0] == b"not_waiting":
+            state = StepState.Name(StepState.ValueType(int(reply[1]))).removeprefix("STEP_STATE_")
+            raise TroupeError(
+                ErrorReason.ERROR_REASON_INVALID_TASK_STATE,
+                f"step `{step_id}` of task `{task_id}` waits for no approval: it is {state}",
+            )
+
+    async def open_tasks(self, project: str) -> tuple[int, int]:
+        """How many tasks have not ended: in all, and of a project."""
+        keys = [f"{self._partitions.prefix(partition)}:open" for partition in self._partitions.all()]
+        counts = [dict(_pairs(row)) for row in await self._all([("HGETALL", key) for key in keys])]
+        in_all = sum(int(count) for row in counts for count in row.values())
+        return in_all, sum(int(row.get(project, 0)) for row in counts)
+
     async def metrics(self, task_id: str) -> bytes:
         """The task's encoded `TaskMetrics`."""
         reply = await self._transitions.run(self._partition(task_id), "metrics", {"task": task_id})
@@ -185,39 +242,32 @@ class TaskStore:
         encoded: bytes = reply[1]
         return encoded
 
-    async def read_log(self, task_id: str, after_sequence: int) -> LogPiece:
-        """The next piece of the history behind a cursor.
+    async def _next(self, listing: Listing, count: int) -> Sequence[Cursor]:
+        try:
+            return await listing.next(count)
+        except OSError as error:
+            raise store_unavailable(error) from None
 
-        Raises:
-            TroupeError: TASK_NOT_FOUND; CURSOR_OUT_OF_RANGE when the cursor is newer than the newest event.
-        """
-        arguments = {"task": task_id, "after": after_sequence, "bytes": _PIECE_BYTES, "events": _PIECE_EVENTS}
-        status, *rest = await self._transitions.run(self._partition(task_id), "read", arguments)
-        if status == b"missing":
-            raise task_not_found(task_id)
-        state, length, *frames = rest
-        if after_sequence > length:
-            raise TroupeError(
-                ErrorReason.ERROR_REASON_CURSOR_OUT_OF_RANGE,
-                f"`after_sequence` {after_sequence} is newer than the newest event, {length}, of task `{task_id}`",
-                metadata={"oldest_sequence": "1", "newest_sequence": str(length)},
-            )
-        last = after_sequence + len(frames)
-        return LogPiece(_messages(frames), last, more=last < length, ended=state in _TERMINAL and last == length)
+    async def _in_states(self, rows: Sequence[Cursor], states: Sequence[int]) -> Sequence[Cursor]:
+        """The tasks of a page that are in one of some states; those that have expired meanwhile are left out."""
+        read = await self._all([("HGET", self._key(task_id), "task") for _, task_id in rows])
+        wanted = frozenset(states)
+        return [row for row, task in zip(rows, read, strict=True) if task and _state(task) in wanted]
 
-    async def _page(self, project: str, size: int, before: tuple[int, str] | None) -> list[tuple[int, str]]:
-        newest = "+inf" if before is None else str(before[0])
-        # Tasks of the same millisecond as the cursor come again and are dropped below.
-        limits: Command = (newest, "-inf", "WITHSCORES", "LIMIT", 0, size + 64)
-        keys = [f"{self._partitions.prefix(partition)}:index:{project}" for partition in self._partitions.all()]
-        pages = await self._all([("ZREVRANGEBYSCORE", key, *limits) for key in keys])
-        rows = ((int(score), task_id) for page in pages for task_id, score in _pairs(page))
-        return heapq.nlargest(size, (row for row in rows if before is None or row < before))
-
-    async def _forget(self, project: str, task_id: str) -> None:
-        """Drops an expired task from the index."""
-        index = f"{self._partitions.prefix(self._partition(task_id))}:index:{project}"
-        await self._all([("ZREM", index, task_id)])
+    async def _listed(self, project: str, rows: Sequence[Cursor]) -> list[tuple[int, StoredTask]]:
+        """The tasks of a page as far as lists show them; one that has expired meanwhile leaves the index."""
+        read = await self._all([("HMGET", self._key(task_id), *_LISTED) for _, task_id in rows])
+        found, expired = [], []
+        for (created_ms, task_id), values in zip(rows, read, strict=True):
+            known = {name: value for name, value in zip(_LISTED, values, strict=True) if value is not None}
+            if known:
+                found.append((created_ms, StoredTask.of(task_id, known)))
+            else:
+                index = f"{self._partitions.prefix(self._partition(task_id))}:index:{project}"
+                expired.append(("ZREM", index, task_id))
+        if expired:
+            await self._all(expired)
+        return found
 
     def _partition(self, task_id: str) -> int:
         partition = self._partitions.of_task(task_id)
@@ -234,29 +284,23 @@ class TaskStore:
         except OSError as error:
             raise store_unavailable(error) from None
 
-    async def _atomically(self, commands: Sequence[Command]) -> list[Any]:
-        try:
-            return await self._redis.execute_atomically(commands)
-        except OSError as error:
-            raise store_unavailable(error) from None
 
-
-def _messages(frames: Sequence[bytes]) -> list[bytes]:
-    """Frames put together to messages; one that is larger than a message should be goes alone."""
-    messages: list[list[bytes]] = []
-    size = _MESSAGE_BYTES
-    for frame in frames:
-        if size + len(frame) > _MESSAGE_BYTES:
-            messages.append([])
-            size = 0
-        messages[-1].append(frame)
-        size += len(frame)
-    return [b"".join(message) for message in messages]
+def _state(task: bytes) -> int:
+    state: int = fields.unpack(fields.TASK, task)["state"]
+    return state
 
 
 def _pairs(flat: Sequence[bytes]) -> Iterator[tuple[str, bytes]]:
     """Names and values that Redis sends one behind the other."""
     return ((name.decode(), value) for name, value in zip(flat[::2], flat[1::2], strict=True))
+
+
+def _request_id_reused(request_id: str, task_id: str) -> TroupeError:
+    return TroupeError(
+        ErrorReason.ERROR_REASON_REQUEST_ID_REUSED,
+        f"`request_id` {request_id!r} was used for task `{task_id}` with another body; choose a new one",
+        metadata={"task_id": task_id},
+    )
 
 
 def task_not_found(task_id: str) -> TroupeError:

@@ -4,20 +4,27 @@ import asyncio
 from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 import msgpack
+from prometheus_client import Counter
 
+from orchestrator import metrics
 from orchestrator.store.partitions import Partitions
 from orchestrator.store.resp import RedisClient, ReplyError
-from orchestrator.store.script import script_text
+from orchestrator.store.script import script_digest, script_text
 from troupe.api.common.v1.error_pb2 import ErrorReason
+from troupe.api.orchestrator.v1.task_pb2 import TaskState
 from troupe.core.errors import TroupeError
 
 Reply = Sequence[Any]
 
 # Keeps a batch from holding Redis for more than a few milliseconds.
 _BATCH: Final = 64
+# Redis refused the script's first write, so that nothing was changed; it takes writes again when it has room, or its
+# replicas, or its disk.
+_NOT_NOW: Final = ("OOM ", "NOREPLICAS ", "MISCONF ", "READONLY ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +36,15 @@ class _Call:
 class Transitions:
     """Calls the script. Use as a context manager; calls that are open at its end are cancelled."""
 
-    def __init__(self, *, redis: RedisClient, partitions: Partitions) -> None:
+    def __init__(
+        self, *, redis: RedisClient, partitions: Partitions, wait_replicas: int = 0, wait_timeout_ms: int = 0
+    ) -> None:
+        """`wait_replicas`: how many replicas must have a transition before it counts as done."""
         self._redis = redis
+        self._wait = (wait_replicas, wait_timeout_ms)
         self._partitions = partitions
         self._queues: dict[int, deque[_Call]] = defaultdict(deque)
         self._senders: dict[int, asyncio.Task[None]] = {}
-        self._sha = b""
 
     async def __aenter__(self) -> "Transitions":
         return self
@@ -51,6 +61,7 @@ class Transitions:
             TroupeError: STORE_UNAVAILABLE; the transition may or may not have happened, repeating it does no harm.
                 INTERNAL: the script itself failed, which is a defect.
         """
+        _counted(operation).inc()
         payload: bytes = msgpack.packb({"op": operation, **arguments}, use_bin_type=False)
         call = _Call(payload, asyncio.get_running_loop().create_future())
         self._queues[partition].append(call)
@@ -58,8 +69,7 @@ class Transitions:
             self._senders[partition] = asyncio.create_task(self._send(partition))
         reply = await call.reply
         if reply[0] == b"error":
-            problem = f"transition `{operation}` failed in Redis: {reply[1].decode()}"
-            raise TroupeError(ErrorReason.ERROR_REASON_INTERNAL, problem)
+            raise _failure(operation, reply[1].decode().strip())
         return reply
 
     async def _send(self, partition: int) -> None:
@@ -75,32 +85,60 @@ class Transitions:
             del self._senders[partition]
 
     async def _send_batch(self, partition: int, batch: Sequence[_Call]) -> None:
+        metrics.BATCH_SIZE.observe(len(batch))
         try:
-            replies = await self._evaluate(self._partitions.prefix(partition), [call.payload for call in batch])
+            *replies, ended = await self._evaluate(self._partitions.prefix(partition), [call.payload for call in batch])
         except OSError as error:
             for call in batch:
                 if not call.reply.done():
                     call.reply.set_exception(store_unavailable(error))
+        except ReplyError as error:
+            for call in batch:
+                if not call.reply.done():
+                    problem = f"Redis refused a transition: {error}"
+                    call.reply.set_exception(TroupeError(ErrorReason.ERROR_REASON_INTERNAL, problem))
         except BaseException:
             for call in batch:
                 call.reply.cancel()
             raise
         else:
+            for state in ended:
+                _ended(state).inc()
             for call, reply in zip(batch, replies, strict=True):
                 if not call.reply.done():
                     call.reply.set_result(reply)
 
     async def _evaluate(self, prefix: str, payloads: Sequence[bytes]) -> Sequence[Reply]:
-        if not self._sha:
-            self._sha = await self._redis.execute("SCRIPT", "LOAD", script_text())
         try:
-            replies: Sequence[Reply] = await self._redis.execute("EVALSHA", self._sha, 1, prefix, *payloads)
+            replies: Sequence[Reply] = await self._execute("EVALSHA", script_digest(), 1, prefix, *payloads)
         except ReplyError as error:
             if not str(error).startswith("NOSCRIPT"):
                 raise
-            self._sha = b""  # Redis was restarted: nothing ran
-            return await self._evaluate(prefix, payloads)
+            # A Redis that is new or was restarted: nothing ran. EVAL makes it know the script.
+            replies = await self._execute("EVAL", script_text(), 1, prefix, *payloads)
         return replies
+
+    async def _execute(self, *command: str | bytes | int) -> Any:
+        if self._wait[0]:
+            return await self._redis.execute_replicated(*self._wait, *command)
+        return await self._redis.execute(*command)
+
+
+def _failure(operation: str, problem: str) -> TroupeError:
+    if any(refusal in problem for refusal in _NOT_NOW):
+        return store_unavailable(ConnectionError(problem))
+    return TroupeError(ErrorReason.ERROR_REASON_INTERNAL, f"transition `{operation}` failed in Redis: {problem}")
+
+
+@cache
+def _counted(operation: str) -> Counter:
+    return metrics.TRANSITIONS.labels(operation)
+
+
+@cache
+def _ended(state: int) -> Counter:
+    name = TaskState.Name(TaskState.ValueType(state))
+    return metrics.TASKS_ENDED.labels(name.removeprefix("TASK_STATE_").lower())
 
 
 def store_unavailable(error: BaseException) -> TroupeError:

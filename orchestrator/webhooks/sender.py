@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
+from orchestrator import metrics
 from orchestrator.webhooks.lanes import Lanes
 from orchestrator.webhooks.outcome import Rejection, rejection_of_error, rejection_of_response
 from orchestrator.webhooks.payload import has_ended, payload
@@ -22,8 +23,6 @@ from troupe.core.web.errors import WebError
 from troupe.core.web.urls import host_of
 
 _STORE_PAUSE_SECONDS: Final = 1.0
-# What a lease has over the timeout of a call: time to load the task and to record the outcome.
-_HOLD_MARGIN_SECONDS: Final = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,7 @@ class WebhookSender:
         self._settings = settings
         self._secrets = [secret.get_secret_value() for secret in settings.secrets]
         self._policy = settings.policy()
-        self._hold_ms = int((settings.timeout_seconds + _HOLD_MARGIN_SECONDS) * 1000)
+        self._hold_ms = int((settings.timeout_seconds + settings.margin_seconds) * 1000)
         self._lanes = Lanes(places=settings.max_concurrency_per_host)
         self._running: set[asyncio.Task[None]] = set()
 
@@ -137,10 +136,12 @@ class WebhookSender:
         log = get_logger().bind(task_id=pending.task_id, host=host, attempt=pending.attempt)
         if isinstance(outcome, int):
             await persistently(lambda: self._outbox.delivered(pending, status=outcome))
+            metrics.WEBHOOKS.labels("delivered").inc()
             log.info("webhook delivered", status=outcome)
             return
         draw = random.random()  # noqa: S311 - jitter
         retry_ms = outcome.retry_ms(self._policy, attempt=pending.attempt, draw=draw)
         await persistently(lambda: self._outbox.failed(pending, problem=outcome.problem, retry_ms=retry_ms))
+        metrics.WEBHOOKS.labels("given_up" if retry_ms is None else "failed").inc()
         event = "webhook given up" if retry_ms is None else "webhook failed"
         log.warning(event, status=outcome.status, problem=outcome.problem, retry_ms=retry_ms)

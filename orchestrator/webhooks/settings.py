@@ -36,6 +36,9 @@ class WebhookSettings(BaseModel):
     )
     allowed_ports: frozenset[Port] = Field(default=frozenset(), description="none: every port")
     timeout_seconds: float = Field(default=10.0, gt=0, description="of one attempt, from the lookup of the host on")
+    margin_seconds: float = Field(
+        default=15.0, gt=0, description="after an attempt's time, before another worker takes a notification over"
+    )
     max_attempts: int = Field(default=8, ge=1)
     initial_backoff_seconds: float = Field(default=1.0, ge=0)
     max_backoff_seconds: float = Field(default=3600.0, ge=0)

@@ -3,19 +3,34 @@
 import asyncio
 import os
 import socket
+from functools import partial
+
+import grpc.aio
 
 from orchestrator.directory import AgentDirectory
+from orchestrator.execution.local import LocalAgents, load_agents
 from orchestrator.settings import WorkerSettings
 from orchestrator.store.attempts import AttemptStore
 from orchestrator.store.health import redis_check
 from orchestrator.store.partitions import Partitions
 from orchestrator.store.resp import RedisClient
+from orchestrator.store.tasks import TaskStore
 from orchestrator.store.transitions import Transitions
+from orchestrator.webhooks.outbox import RedisOutbox
+from orchestrator.webhooks.sender import WebhookSender
+from orchestrator.webhooks.settings import WebhookSettings
 from orchestrator.worker.attempt import AttemptRunner, Defaults
+from orchestrator.worker.clock import keep_time
 from orchestrator.worker.leases import Leases
-from orchestrator.worker.worker import Worker, keep_time
+from orchestrator.worker.slots import SlotTable
+from orchestrator.worker.worker import Worker
+from troupe.agent import AgentServicer
+from troupe.api.agent.v1.agent_service_pb2_grpc import add_AgentServiceServicer_to_server
 from troupe.core.ids import new_id
 from troupe.core.server import Drain, run, serving
+from troupe.core.web.client import WebClient
+
+_SERVICE = "troupe.api.agent.v1.AgentService"
 
 
 async def main(drain: Drain) -> None:
@@ -24,9 +39,16 @@ async def main(drain: Drain) -> None:
     redis = RedisClient(settings.redis_url)
     partitions = Partitions(settings.partitions)
     worker_id = f"{socket.gethostname()}-{os.getpid()}-{new_id()[-6:]}"
+    local = load_agents(settings.local_agents) if settings.local_agents else None
+    services = {} if local is None else {_SERVICE: partial(_register, local, drain)}
     async with (
-        Transitions(redis=redis, partitions=partitions) as transitions,
-        AgentDirectory(addresses=settings.agents) as directory,
+        Transitions(
+            redis=redis,
+            partitions=partitions,
+            wait_replicas=settings.wait_replicas,
+            wait_timeout_ms=settings.wait_timeout_ms,
+        ) as transitions,
+        AgentDirectory(addresses=settings.agents, local=local) as directory,
     ):
         store = AttemptStore(
             redis=redis,
@@ -34,28 +56,56 @@ async def main(drain: Drain) -> None:
             transitions=transitions,
             worker_id=worker_id,
             lease_ms=int(settings.lease_seconds * 1000),
+            prices=settings.cost_units,
+            default_price=settings.default_cost_units,
         )
-        defaults = Defaults(settings.retry.policy(), settings.step_timeout, settings.coalesce_seconds)
+        defaults = Defaults(
+            settings.retry.policy(), settings.step_timeout, settings.coalesce_seconds, settings.delegation.bounds()
+        )
         worker = Worker(
             store=store,
             directory=directory,
             runner=AttemptRunner(store=store, directory=directory, defaults=defaults),
             leases=Leases(store=store, redis=redis, partitions=partitions, lease_seconds=settings.lease_seconds),
-            max_concurrency=settings.max_concurrency,
-            lease_seconds=settings.lease_seconds,
+            slots=SlotTable(directory, default_concurrency=settings.max_concurrency),
             grace_seconds=settings.server.grace_seconds,
         )
         dependencies = {"redis": redis_check(redis, partitions), "agents": directory.check}
         async with (
-            serving(settings.server, drain=drain, services={}, dependencies=dependencies),
+            serving(settings.server, drain=drain, services=services, dependencies=dependencies),
             asyncio.TaskGroup() as group,
         ):
             clock = group.create_task(
-                keep_time(store, partitions, seconds=settings.tick_seconds, max_lost_leases=settings.max_lost_leases)
+                keep_time(
+                    store,
+                    partitions,
+                    directory,
+                    seconds=settings.tick_seconds,
+                    max_lost_leases=settings.max_lost_leases,
+                )
             )
+            notifying = group.create_task(_notify(settings.webhooks, redis, partitions, transitions))
             await worker.run(drain)
-            clock.cancel()
+            for task in (clock, notifying):
+                task.cancel()
     await redis.close()
+
+
+async def _notify(
+    settings: WebhookSettings, redis: RedisClient, partitions: Partitions, transitions: Transitions
+) -> None:
+    """Calls webhooks until it is cancelled."""
+    if not settings.enabled:
+        return
+    tasks = TaskStore(redis=redis, partitions=partitions, transitions=transitions)
+    outbox = RedisOutbox(tasks=tasks, partitions=partitions, transitions=transitions)
+    async with WebClient(rules=settings.rules(), timeout_seconds=settings.timeout_seconds) as client:
+        await WebhookSender(outbox=outbox, client=client, settings=settings).run()
+
+
+def _register(local: LocalAgents, drain: Drain, server: grpc.aio.Server) -> None:
+    """The worker's own agents can be described and called like those of any server."""
+    add_AgentServiceServicer_to_server(AgentServicer(local, drain=drain), server)
 
 
 if __name__ == "__main__":

@@ -5,14 +5,9 @@ from typing import Any, Final
 
 from orchestrator.store.attempts import Attempt
 from troupe.api.agent.v1.agent_service_pb2 import ExecuteResponse
-from troupe.api.common.v1.content_pb2 import StepOutput
-from troupe.api.common.v1.error_pb2 import Error
 from troupe.api.common.v1.usage_pb2 import Usage
 from troupe.api.orchestrator.v1.event_pb2 import (
-    StepCompleted,
-    StepFailed,
     StepProgress,
-    StepStarted,
     TaskEvent,
     TextDelta,
     ToolFinished,
@@ -21,12 +16,6 @@ from troupe.api.orchestrator.v1.event_pb2 import (
 )
 
 _MOST: Final = 10**12
-
-
-def started(attempt: Attempt) -> bytes:
-    """The attempt started."""
-    step = StepStarted(step_id=attempt.step_id, agent=attempt.agent, attempt=attempt.number)
-    return TaskEvent(task_id=attempt.task_id, step_started=step).SerializeToString()
 
 
 def said(attempt: Attempt, response: ExecuteResponse) -> TaskEvent:
@@ -55,21 +44,6 @@ def said(attempt: Attempt, response: ExecuteResponse) -> TaskEvent:
         case "usage":
             event.usage_reported.CopyFrom(UsageReported(**ids, usage=_believable(response.usage)))
     return event
-
-
-def completed(attempt: Attempt, output: StepOutput, elapsed_seconds: float) -> bytes:
-    """The attempt's output is to be recorded."""
-    step = StepCompleted(step_id=attempt.step_id, attempt=attempt.number, output=output)
-    step.execution_time.FromNanoseconds(int(elapsed_seconds * 1e9))
-    return TaskEvent(task_id=attempt.task_id, step_completed=step).SerializeToString()
-
-
-def failed(attempt: Attempt, error: Error, delay_ms: float | None) -> bytes:
-    """The attempt failed."""
-    step = StepFailed(step_id=attempt.step_id, attempt=attempt.number, error=error, will_retry=delay_ms is not None)
-    if delay_ms is not None:
-        step.retry_delay.FromMilliseconds(int(delay_ms))
-    return TaskEvent(task_id=attempt.task_id, step_failed=step).SerializeToString()
 
 
 def _believable(usage: Usage) -> Usage:

@@ -1,8 +1,8 @@
 """The leases of this worker: renewed together, and given up when the store says that an attempt counts no more."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,11 +18,31 @@ class AttemptLostError(Exception):
     """The attempt counts no more: its lease ran out, or its task has ended."""
 
 
-@dataclass(eq=False)
-class _Holder:
+@dataclass(eq=False, slots=True)
+class Holder:
+    """The asyncio task that runs an attempt."""
+
     attempt: Attempt
     task: asyncio.Task[Any]
+    among: "set[Holder]"
     lost: bool = False
+
+    def __enter__(self) -> "Holder":
+        self.among.add(self)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.among.discard(self)
+        if self.lost and kind is not None and issubclass(kind, asyncio.CancelledError):
+            # Whatever `uncancel` leaves: a task group of Python 3.11 that ended with an error counts one too many.
+            self.task.uncancel()
+            raise AttemptLostError from None
+
+    def lose(self) -> None:
+        """The attempt counts no more: what runs it is cancelled."""
+        if not self.lost:
+            self.lost = True
+            self.task.cancel()
 
 
 class Leases:
@@ -35,32 +55,17 @@ class Leases:
         self._redis = redis
         self._partitions = partitions
         self._interval_seconds = lease_seconds / 3
-        self._holders: set[_Holder] = set()
+        self._holders: set[Holder] = set()
 
-    @property
-    def messages(self) -> frozenset[str]:
-        """The messages whose attempts run here."""
-        return frozenset(holder.attempt.message_id for holder in self._holders)
-
-    @asynccontextmanager
-    async def held(self, attempt: Attempt) -> AsyncIterator[None]:
-        """Keeps the lease inside the block.
+    def hold(self, attempt: Attempt) -> "Holder":
+        """Keeps the lease inside the block, which must be in one asyncio task.
 
         Raises:
             AttemptLostError: the attempt counts no more; the block was cancelled.
         """
         task = asyncio.current_task()
         assert task is not None
-        holder = _Holder(attempt, task)
-        self._holders.add(holder)
-        try:
-            yield
-        except asyncio.CancelledError:
-            if holder.lost and task.uncancel() == 0:
-                raise AttemptLostError from None
-            raise
-        finally:
-            self._holders.discard(holder)
+        return Holder(attempt, task, self._holders)
 
     async def renew(self) -> None:
         """Renews all leases, again and again, until it is cancelled."""
@@ -78,17 +83,20 @@ class Leases:
             except TroupeError:
                 await asyncio.sleep(self._interval_seconds)
 
-    async def _check(self, holders: Iterable[_Holder]) -> None:
+    async def _check(self, holders: Iterable[Holder]) -> None:
+        by_partition: dict[int, dict[Attempt, Holder]] = defaultdict(dict)
+        for holder in holders:
+            by_partition[holder.attempt.partition][holder.attempt] = holder
         async with asyncio.TaskGroup() as group:
-            for holder in list(holders):
-                group.create_task(self._check_one(holder))
+            for partition, held in by_partition.items():
+                group.create_task(self._renew(partition, held))
 
-    async def _check_one(self, holder: _Holder) -> None:
+    async def _renew(self, partition: int, held: dict[Attempt, Holder]) -> None:
         try:
-            kept = await self._store.renew(holder.attempt)
+            lost = await self._store.renew(partition, list(held))
         except TroupeError as error:
-            get_logger().warning("lease not renewed", problem=error.message)
+            get_logger().warning("leases not renewed", partition=partition, problem=error.message)
             return
-        if not kept and holder in self._holders and not holder.lost:
-            holder.lost = True
-            holder.task.cancel()
+        for attempt in lost:
+            if held[attempt] in self._holders:
+                held[attempt].lose()

@@ -1,6 +1,7 @@
 """Patience with a store that is gone for a while."""
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
@@ -12,6 +13,18 @@ T = TypeVar("T")
 
 _FIRST_SECONDS: Final = 0.05
 _LONGEST_SECONDS: Final = 1.0
+_LAST_WORDS_SECONDS: Final = 1.0
+
+
+async def in_time(last_words: Awaitable[T]) -> T | None:
+    """Awaits what a process that stops has still to say; None when the store does not take it soon.
+
+    What is not said is told by leases, which run out.
+    """
+    with contextlib.suppress(TimeoutError, TroupeError):
+        async with asyncio.timeout(_LAST_WORDS_SECONDS):
+            return await last_words
+    return None
 
 
 async def persistently(operation: Callable[[], Awaitable[T]]) -> T:

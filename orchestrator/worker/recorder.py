@@ -1,12 +1,11 @@
 """Records what an attempt says: in order, text gathered, one write under way at a time."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from orchestrator.store.attempts import Attempt, AttemptStore
 from orchestrator.worker.events import usage_counts
-from orchestrator.worker.leases import AttemptLostError
 from orchestrator.worker.patience import persistently
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.api.orchestrator.v1.event_pb2 import TaskEvent
@@ -20,19 +19,38 @@ _EVENT_BYTES: Final = 1 << 20
 
 
 class Recorder:
-    """The history of one attempt. `run` writes what `add` gathers until `close`."""
+    """The history of one attempt. Leaving the block writes what was gathered, unless it was cancelled."""
 
-    def __init__(self, *, store: AttemptStore, attempt: Attempt, coalesce_seconds: float) -> None:
+    def __init__(
+        self, *, store: AttemptStore, attempt: Attempt, coalesce_seconds: float, on_lost: Callable[[], None]
+    ) -> None:
+        """`on_lost` is called when the store says that the attempt counts no more."""
         self._store = store
         self._attempt = attempt
         self._coalesce_seconds = coalesce_seconds
+        self._on_lost = on_lost
         self._buffer: list[TaskEvent] = []
         self._buffered_bytes = 0
         self._recorded = 0
-        self._filled = asyncio.Event()
-        self._emptied = asyncio.Event()
-        self._emptied.set()
         self._closed = False
+        # Most steps say nothing before they end: what it takes to write is made by the first event.
+        self._filled: asyncio.Event
+        self._emptied: asyncio.Event
+        self._writing: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> "Recorder":
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._writing is None:
+            return
+        self._closed = True
+        self._filled.set()
+        if kind is not None and issubclass(kind, asyncio.CancelledError):
+            self._writing.cancel()
+            await asyncio.gather(self._writing, return_exceptions=True)
+        else:
+            await self._writing
 
     async def add(self, event: TaskEvent) -> None:
         """Takes an event; waits while too many do.
@@ -43,6 +61,9 @@ class Recorder:
         size = event.ByteSize()
         if size > _EVENT_BYTES:
             raise too_large(f"agent `{self._attempt.agent}` sent an event", size, _EVENT_BYTES)
+        if self._writing is None:
+            self._filled, self._emptied = asyncio.Event(), asyncio.Event()
+            self._writing = asyncio.create_task(self._write_all())
         while len(self._buffer) >= _BUFFER_EVENTS or self._buffered_bytes >= _BUFFER_BYTES:
             self._emptied.clear()
             await self._emptied.wait()
@@ -54,39 +75,35 @@ class Recorder:
             self._buffer.append(event)
         self._filled.set()
 
-    async def run(self) -> None:
-        """Writes until it is closed and all is written.
-
-        Raises:
-            AttemptLostError: the attempt counts no more.
-        """
+    async def _write_all(self) -> None:
         while not self._closed or self._buffer:
             await self._filled.wait()
+            self._filled.clear()
             if not self._closed and all(event.HasField("text_delta") for event in self._buffer):
-                await asyncio.sleep(self._coalesce_seconds)
-            await self._flush()
+                await self._gather()
+            if self._buffer and not await self._flush():
+                self._on_lost()
+                return
+            self._emptied.set()
 
-    def close(self) -> None:
-        """Nothing follows."""
-        self._closed = True
-        self._filled.set()
+    async def _gather(self) -> None:
+        """Lets more text come, unless it ends."""
+        try:
+            async with asyncio.timeout(self._coalesce_seconds):
+                while not self._closed:
+                    await self._filled.wait()
+                    self._filled.clear()
+        except TimeoutError:
+            pass
 
-    async def _flush(self) -> None:
-        self._filled.clear()
+    async def _flush(self) -> bool:
+        """Writes what is gathered. False: the attempt counts no more."""
         events, self._buffer, self._buffered_bytes = self._buffer, [], 0
-        if events:
-            await self._write(events)
-        self._emptied.set()
-        if self._closed:
-            self._filled.set()
-
-    async def _write(self, events: Sequence[TaskEvent]) -> None:
         usage = {i: usage_counts(e.usage_reported.usage) for i, e in enumerate(events) if e.HasField("usage_reported")}
-        encoded = [event.SerializeToString() for event in events]
+        encoded: Sequence[bytes] = [event.SerializeToString() for event in events]
         first = self._recorded
         self._recorded += len(events)
-        if not await persistently(lambda: self._store.report(self._attempt, first=first, events=encoded, usage=usage)):
-            raise AttemptLostError
+        return await persistently(lambda: self._store.report(self._attempt, first=first, events=encoded, usage=usage))
 
 
 def too_large(what: str, size: int, most: int) -> TroupeError:

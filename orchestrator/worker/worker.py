@@ -1,24 +1,26 @@
 """The worker: receives the steps of every agent and runs them as the agents have room."""
 
 import asyncio
-from collections.abc import Coroutine
-from contextlib import aclosing
-from functools import partial
+import contextlib
+import time
 from typing import Any, Final
 
+from orchestrator import metrics
 from orchestrator.directory import AgentDirectory
-from orchestrator.store.attempts import Attempt, AttemptStore, Delivery, NotStarted
-from orchestrator.store.partitions import Partitions
-from orchestrator.worker import events
-from orchestrator.worker.attempt import AttemptRunner
+from orchestrator.store.attempts import Assignment, AttemptStore, Ended
+from orchestrator.worker.attempt import AttemptRunner, Outcome
+from orchestrator.worker.lane import Lane
 from orchestrator.worker.leases import AttemptLostError, Leases
-from orchestrator.worker.patience import persistently
-from orchestrator.worker.receipts import Receipt, Settlement
+from orchestrator.worker.patience import in_time
+from orchestrator.worker.slots import SlotTable
+from troupe.api.orchestrator.v1.task_pb2 import TaskState
 from troupe.core.errors import TroupeError
 from troupe.core.logs import bound, get_logger
 from troupe.core.server import Drain
+from troupe.core.telemetry.spans import remote_span
 
-_RECLAIM_SECONDS: Final = 1.0
+# How many steps in a row may use one slot without others having been offered it.
+_STREAK: Final = 4
 
 
 class Worker:
@@ -31,19 +33,18 @@ class Worker:
         directory: AgentDirectory,
         runner: AttemptRunner,
         leases: Leases,
-        max_concurrency: int,
-        lease_seconds: float,
+        slots: SlotTable,
         grace_seconds: float,
     ) -> None:
         self._store = store
         self._directory = directory
         self._runner = runner
         self._leases = leases
-        self._max_concurrency = max_concurrency
-        self._reclaim_idle_ms = int(lease_seconds * 2_000)
+        self._slots = slots
         self._grace_seconds = grace_seconds
-        self._slots: dict[str, asyncio.Semaphore] = {}
+        self._lanes: dict[str, Lane] = {}
         self._running: set[asyncio.Task[None]] = set()
+        self._draining = False
 
     async def run(self, drain: Drain) -> None:
         """Takes steps until it is drained; then lets those that run end, and hands back what the grace ends."""
@@ -51,6 +52,7 @@ class Worker:
             loops = [group.create_task(loop) for loop in (self._leases.renew(), self._leases.listen())]
             receiving = group.create_task(self._receive_all(group))
             await drain.wait()
+            self._draining = True
             receiving.cancel()
             await asyncio.wait([receiving])
             await self._finish()
@@ -60,104 +62,110 @@ class Worker:
     async def _finish(self) -> None:
         if self._running:
             get_logger().info("draining", running=len(self._running))
-            _, late = await asyncio.wait(self._running, timeout=self._grace_seconds)
-            for task in late:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._grace_seconds):
+                    while self._running:  # one that ends may have begun another
+                        await asyncio.wait(self._running)
+            for task in self._running:
                 task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+            await asyncio.gather(*self._running, return_exceptions=True)
 
     async def _receive_all(self, attempts: asyncio.TaskGroup) -> None:
-        """Receives for each agent in a loop of its own, so that a slow one holds up no other."""
+        """Receives for each agent in a lane of its own, so that a slow one holds up no other."""
         async with asyncio.TaskGroup() as group:
-            served: set[str] = set()
             while True:
-                for agent in await self._directory.wait_for_others(served):
-                    served.add(agent)
-                    group.create_task(self._receive(agent, attempts))
-                    group.create_task(self._reclaim(agent, attempts))
+                for agent in await self._directory.wait_for_others(self._lanes.keys()):
+                    lane = Lane(
+                        agent,
+                        store=self._store,
+                        directory=self._directory,
+                        slots=self._slots,
+                        spawn=lambda assignment: self._spawn(assignment, attempts),
+                    )
+                    self._lanes[agent] = lane
+                    group.create_task(lane.run())
 
-    async def _receive(self, agent: str, attempts: asyncio.TaskGroup) -> None:
-        await persistently(lambda: self._consume(agent, attempts))
+    def _spawn(self, assignment: Assignment, attempts: asyncio.TaskGroup) -> None:
+        """Runs an attempt, whose slot is taken."""
+        task = attempts.create_task(self._use_slot(assignment, attempts))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
 
-    async def _consume(self, agent: str, attempts: asyncio.TaskGroup) -> None:
-        await self._store.join(agent)
-        await self._has_room(agent)
-        async with aclosing(self._store.deliveries(agent)) as deliveries:
-            async for delivery in deliveries:
-                if delivery is not None:
-                    self._accept(delivery, attempts)
-                await self._has_room(agent)
-
-    async def _reclaim(self, agent: str, attempts: asyncio.TaskGroup) -> None:
-        await persistently(lambda: self._store.join(agent))
-        while True:
-            await asyncio.sleep(_RECLAIM_SECONDS)
-            for delivery in await persistently(lambda: self._store.reclaim(agent, idle_ms=self._reclaim_idle_ms)):
-                if delivery.message_id not in self._leases.messages:
-                    self._accept(delivery, attempts)
-
-    def _accept(self, delivery: Delivery, attempts: asyncio.TaskGroup) -> None:
-        settlement = Settlement(len(delivery.attempts))
-        for attempt in delivery.attempts:
-            task = attempts.create_task(self._attempt(attempt, delivery, Receipt(settlement)))
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
-
-    async def _attempt(self, attempt: Attempt, delivery: Delivery, receipt: Receipt) -> None:
-        ids = {"task_id": attempt.task_id, "step_id": attempt.step_id, "agent": attempt.agent}
-        with bound(**ids, attempt=attempt.number):
-            async with self._room(attempt.agent):
-                ours = await self._run(attempt, receipt)
-            if ours and receipt.take():
-                await persistently(lambda: self._store.acknowledge(delivery))
-
-    async def _run(self, attempt: Attempt, receipt: Receipt) -> bool:
-        """Whether this worker answers for the attempt's message."""
-        event = events.started(attempt)
-        assignment = await persistently(lambda: self._store.start(attempt, event))
-        if isinstance(assignment, NotStarted):
-            get_logger().info("step not started", why=assignment.value)
-            return assignment is NotStarted.STALE
+    async def _use_slot(self, first: Assignment, attempts: asyncio.TaskGroup) -> None:
+        """Runs attempts, one after the other, as long as one lets another of the same agent go."""
+        agent = first.attempt.agent
+        slots = self._slots.of(agent)
+        following: Assignment | None = first
+        streak = 0
         try:
-            async with self._leases.held(attempt):
-                await self._runner.run(attempt, assignment, receipt=receipt)
-        except AttemptLostError:
-            get_logger().warning("attempt lost: its lease ran out, or its task ended")
-        except Exception:  # noqa: BLE001 - the worker's loop: one attempt must not end the others
-            get_logger().exception("attempt dropped; its lease will run out")
-        except asyncio.CancelledError:
-            await self._in_time(self._store.hand_back(attempt, acknowledge=receipt.take()))
-            raise
-        return True
+            while following is not None:
+                streak += 1
+                ended = await self._attempt(following, streak)
+                following = None
+                for assignment in ended.begun.assignments:
+                    if following is None and assignment.attempt.agent == agent:
+                        following = assignment
+                    else:
+                        self._slots.of(assignment.attempt.agent).take(1)
+                        self._spawn(assignment, attempts)
+        finally:
+            slots.give(1)
 
-    @staticmethod
-    async def _in_time(last_words: Coroutine[Any, Any, bool]) -> None:
-        async with asyncio.timeout(1):
-            await last_words
-
-    async def _has_room(self, agent: str) -> None:
-        """Returns when a server of the agent answers and at least one more step can start."""
-        await asyncio.sleep(0)  # lets what was accepted take its room
-        await self._directory.wait_for(agent)
-        async with self._room(agent):
-            pass
-
-    def _room(self, agent: str) -> asyncio.Semaphore:
-        if agent not in self._slots:
-            servers = [server for server in self._directory.servers if agent in server.agents]
-            room = sum(server.agents[agent].max_concurrency or self._max_concurrency for server in servers)
-            self._slots[agent] = asyncio.Semaphore(max(1, room))
-        return self._slots[agent]
-
-
-async def keep_time(store: AttemptStore, partitions: Partitions, *, seconds: float, max_lost_leases: int) -> None:
-    """Looks at the clocks of every partition, again and again, until it is cancelled."""
-    while True:
-        for partition in partitions.all():
+    async def _attempt(self, assignment: Assignment, streak: int) -> Ended:
+        attempt, counts = assignment.attempt, metrics.of_agent(assignment.attempt.agent)
+        ids: Any = {"task_id": attempt.task_id, "step_id": attempt.step_id, "agent": attempt.agent}
+        counts.started.inc()
+        counts.queue_wait.observe(assignment.queue_wait_ms / 1000)
+        began = time.monotonic()
+        with (
+            remote_span("step", assignment.traceparent, **ids, attempt=attempt.number),
+            bound(**ids, attempt=attempt.number),
+        ):
             try:
-                ticked = await persistently(partial(store.tick, partition, max_lost_leases=max_lost_leases))
-            except TroupeError as error:
-                get_logger().error("clocks not looked at", partition=partition, problem=error.message)
-                continue
-            if ticked.taken_over or ticked.timed_out:
-                get_logger().warning("clocks", partition=partition, taken_over=ticked.taken_over, late=ticked.timed_out)
-        await asyncio.sleep(seconds)
+                with self._leases.hold(attempt) as holder:
+                    outcome = await self._runner.execute(assignment, on_lost=holder.lose)
+                    elapsed = time.monotonic() - began
+                    ended = await self._record(assignment, outcome, streak)
+                counts.step_seconds.observe(elapsed)
+                counts.ended(ended.outcome).inc()
+                _tell(ended, outcome, elapsed)
+                return ended
+            except AttemptLostError:
+                counts.ended("lost").inc()
+                metrics.FENCED.inc()
+                get_logger().warning("attempt lost: its lease ran out, or its task ended")
+            except Exception:  # noqa: BLE001 - the worker's loop: one attempt must not end the others
+                get_logger().exception("attempt dropped; its lease will run out")
+            except asyncio.CancelledError:
+                counts.ended("handed_back").inc()
+                await in_time(self._store.hand_back(attempt))
+                raise
+        return Ended("lost")
+
+    async def _record(self, assignment: Assignment, outcome: Outcome, streak: int) -> Ended:
+        agent = assignment.attempt.agent
+        if self._draining:
+            return await self._runner.record(assignment, outcome, rooms={}, take=False)
+        with self._slots.offered(list(self._lanes)) as offered:
+            own = streak < _STREAK
+            rooms = {**offered, agent: offered[agent] + own}
+            ended = await self._runner.record(assignment, outcome, rooms=rooms, take=own)
+        self._lanes[agent].note(assignment.attempt.partition, ended.begun)
+        return ended
+
+
+def _tell(ended: Ended, outcome: Outcome, elapsed_seconds: float) -> None:
+    elapsed_ms = round(elapsed_seconds * 1000, 1)
+    if isinstance(outcome, TroupeError):
+        get_logger().warning(
+            "attempt ended",
+            outcome=ended.outcome,
+            reason=outcome.reason_name,
+            problem=outcome.message,
+            elapsed_ms=elapsed_ms,
+        )
+    else:
+        get_logger().info("attempt ended", outcome=ended.outcome, elapsed_ms=elapsed_ms)
+    if ended.task_state:
+        state = TaskState.Name(TaskState.ValueType(ended.task_state)).removeprefix("TASK_STATE_").lower()
+        get_logger().info("task ended", state=state)

@@ -1,33 +1,34 @@
-"""An agent server whose agent does nothing: `python -m tests.bench.noop_agent HOST:PORT`."""
+"""An agent that does nothing, for a worker process or as a server: `python -m tests.bench.noop_agent HOST:PORT`."""
 
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, Sequence
 
 import grpc.aio
 
-from tests.support.contexts import Context
-from troupe.api.agent.v1 import agent_service_pb2 as pb
-from troupe.api.agent.v1.agent_service_pb2_grpc import AgentServiceServicer, add_AgentServiceServicer_to_server
+from troupe.agent import AgentServicer
+from troupe.api.agent.v1.agent_service_pb2 import AgentDescriptor, ExecuteRequest, ExecuteResponse
+from troupe.api.agent.v1.agent_service_pb2_grpc import add_AgentServiceServicer_to_server
 from troupe.api.common.v1.content_pb2 import StepOutput
 from troupe.core.server import Drain, ServerSettings, run, serving
 
 
-class Noop(AgentServiceServicer):
+class Noop:
     """The agent `noop`."""
 
-    async def Describe(self, request: pb.DescribeRequest, context: Context) -> pb.DescribeResponse:
-        return pb.DescribeResponse(agents=[pb.AgentDescriptor(name="noop", max_concurrency=256)])
+    def descriptors(self) -> Sequence[AgentDescriptor]:
+        return [AgentDescriptor(name="noop", max_concurrency=256)]
 
-    async def Execute(self, request: pb.ExecuteRequest, context: Context) -> AsyncIterator[pb.ExecuteResponse]:
-        yield pb.ExecuteResponse(output=StepOutput(text="done"))
-
-
-def _register(server: grpc.aio.Server) -> None:
-    add_AgentServiceServicer_to_server(Noop(), server)
+    async def execute(
+        self, step: ExecuteRequest, *, timeout_seconds: float | None
+    ) -> AsyncGenerator[ExecuteResponse, None]:
+        yield ExecuteResponse(output=StepOutput(text="done"))
 
 
 async def _main(drain: Drain) -> None:
-    services = {"troupe.api.agent.v1.AgentService": _register}
+    def register(server: grpc.aio.Server) -> None:
+        add_AgentServiceServicer_to_server(AgentServicer(Noop(), drain=drain), server)
+
+    services = {"troupe.api.agent.v1.AgentService": register}
     async with serving(ServerSettings(listen=sys.argv[1]), drain=drain, services=services, dependencies={}):
         await drain.wait()
 

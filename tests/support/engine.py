@@ -3,7 +3,7 @@
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 
 from tests.support.processes import running, until
-from tests.support.redis import RedisServer
+from tests.support.redis import Redis
 from tests.support.scripted_agents import ScriptedAgents, scripted_agents
 from troupe.api.common.v1.step_pb2 import Step
 from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 class Engine:
     """Starts and kills the processes; any number of workers and of orchestrators."""
 
-    redis: RedisServer
+    redis: Redis
     logs: Path
     agents_address: str = field(default_factory=lambda: f"127.0.0.1:{free_port()}")
     address: str = field(default_factory=lambda: f"127.0.0.1:{free_port()}")
@@ -50,19 +50,24 @@ class Engine:
         }
         return self._start("orchestrator", env)
 
-    def start_worker(self) -> subprocess.Popen[bytes]:
+    def start_worker(self, **settings: str) -> subprocess.Popen[bytes]:
         env = {
             "TROUPE_WORKER__SERVER__LISTEN": "127.0.0.1:0",
             "TROUPE_WORKER__SERVER__GRACE_SECONDS": "1",
             "TROUPE_WORKER__REDIS_URL": self.redis.url,
             "TROUPE_WORKER__AGENTS": f'["{self.agents_address}"]',
             "TROUPE_WORKER__RETRY__INITIAL_BACKOFF_SECONDS": "0.01",
+            **settings,
         }
         return self._start("orchestrator.worker", env)
 
     def _start(self, module: str, env: dict[str, str]) -> subprocess.Popen[bytes]:
         launch = Launch([sys.executable, "-m", module], env)
         return self.stack.enter_context(running(launch, log=self.logs / f"{module}.log"))
+
+    def said(self, module: str = "orchestrator.worker") -> str:
+        """What all processes of a module have logged."""
+        return (self.logs / f"{module}.log").read_text()
 
     def open(self, address: str | None = None) -> grpc.aio.Channel:
         return open_channel(address or self.address, retries=False)
@@ -86,7 +91,7 @@ async def healthy(address: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def engine(redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+def engine(redis_server: Redis, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """An orchestrator and a worker; whoever kills one starts another."""
     engine = Engine(redis_server, tmp_path_factory.mktemp("engine"))
     engine.start_orchestrator()
@@ -95,11 +100,23 @@ def engine(redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory) 
         yield engine
 
 
+@asynccontextmanager
+async def calling(engine: Engine) -> "AsyncIterator[OrchestratorServiceAsyncStub]":
+    """Calls an engine's orchestrator, once it serves."""
+    await healthy(engine.address)
+    async with engine.open() as channel:
+        yield OrchestratorServiceStub(channel)
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def agents(engine: Engine) -> AsyncIterator[ScriptedAgents]:
-    """The agents, up and known to the orchestrator."""
+    """The agents, up and known to the orchestrator and to the worker."""
     async with scripted_agents(engine.agents_address) as scripted:
         await healthy(engine.address)
+        async with engine.open() as channel:
+            stub: OrchestratorServiceAsyncStub = OrchestratorServiceStub(channel)
+            await history(stub, await submit(stub, spec(("first", "noop", "x", []))))
+        scripted.calls.clear()
         yield scripted
 
 

@@ -46,3 +46,12 @@ async def until(condition: Callable[[], Awaitable[bool]], *, timeout_seconds: fl
                 return
         assert time.monotonic() < deadline, f"not reached within {timeout_seconds} s: {condition}"
         await asyncio.sleep(0.02)
+
+
+async def reached(condition: Callable[[], bool], *, timeout_seconds: float = 20) -> None:
+    """The same for a condition over what this process knows already."""
+
+    async def holds() -> bool:
+        return condition()
+
+    await until(holds, timeout_seconds=timeout_seconds)

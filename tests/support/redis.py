@@ -2,23 +2,35 @@
 
 import socket
 import subprocess
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-
-import pytest
+from typing import Protocol
 
 from tests.support.processes import running
 from troupe.local.launch import free_port
 from troupe.local.servers.redis import redis_launch
 
 
+class Redis(Protocol):
+    """One Redis or a Redis Cluster that can be killed and started again on its data."""
+
+    @property
+    def url(self) -> str: ...
+
+    def start(self) -> None: ...
+
+    def kill(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
 class RedisServer:
     """A redis-server that can be killed and started again on its data."""
 
-    def __init__(self, *, data_dir: Path) -> None:
+    def __init__(self, *, data_dir: Path, append_fsync: str = "everysec") -> None:
         self.port = free_port()
         self._data_dir = data_dir
+        self._append_fsync = append_fsync
         self._stack = ExitStack()
         self.process: subprocess.Popen[bytes]
 
@@ -27,7 +39,7 @@ class RedisServer:
         return f"redis://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        launch = redis_launch(data_dir=self._data_dir, port=self.port)
+        launch = redis_launch(data_dir=self._data_dir, port=self.port, append_fsync=self._append_fsync)
         self.process = self._stack.enter_context(running(launch, log=self._data_dir / "redis.log"))
         while self.process.poll() is None:
             try:
@@ -45,12 +57,3 @@ class RedisServer:
 
     def stop(self) -> None:
         self._stack.close()
-
-
-@pytest.fixture(scope="session")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """A Redis for the whole session; whoever kills it starts it again."""
-    server = RedisServer(data_dir=tmp_path_factory.mktemp("redis"))
-    server.start()
-    yield server
-    server.stop()

@@ -111,6 +111,12 @@ class RedisCluster:
             self._form()
         _wait(lambda: all(node.serves() for node in self.nodes) and self._agree())
 
+    def reset(self) -> None:
+        """Starts those nodes that do not run, and empties all."""
+        self.start()
+        for master in self.masters:
+            master.ask("FLUSHALL")
+
     def kill(self) -> None:
         """SIGKILL for every node."""
         for node in self.nodes:

@@ -98,6 +98,9 @@ class TaskServer(OrchestratorServiceServicer, MemoryServiceServicer):
         async for events in self._tell(0, context):
             yield pb.RunTaskResponse(events=events)
 
+    def RunTasks(self, requests: object, context: Context) -> AsyncIterator[pb.RunTasksResponse]:
+        raise NotImplementedError
+
     async def WatchTask(self, request: pb.WatchTaskRequest, context: Context) -> AsyncIterator[pb.WatchTaskResponse]:
         self.watch_requests.append(request)
         self._known(request.task_id)

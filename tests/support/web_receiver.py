@@ -38,16 +38,16 @@ class Receiver:
 
 @asynccontextmanager
 async def receiving(
-    *answers: Answer, host: str = "127.0.0.1", tls: SSLContext | None = None
+    *answers: Answer, host: str = "127.0.0.1", port: int = 0, tls: SSLContext | None = None
 ) -> AsyncIterator[Receiver]:
-    """Serves on a free port."""
+    """Serves, on a free port unless one is named."""
     receiver = Receiver(list(answers))
     application = web.Application()
     application.router.add_route("*", "/{path:.*}", receiver.handle)
     runner = web.AppRunner(application, shutdown_timeout=0.1)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, host, 0, ssl_context=tls)
+        site = web.TCPSite(runner, host, port, ssl_context=tls)
         await site.start()
         receiver.port = runner.addresses[0][1]
         yield receiver

@@ -147,6 +147,20 @@ class TroupeError(Exception):
         return error
 
     @classmethod
+    def from_proto(cls, error: error_pb2.Error) -> "TroupeError":
+        """The error that an event or a record tells of."""
+        delay = error.retry_delay.ToTimedelta() if error.HasField("retry_delay") else None
+        codes = {number: code for code in grpc.StatusCode for number in [_number(code)]}
+        return cls(
+            error.reason,
+            error.message,
+            metadata=dict(error.metadata),
+            retry_delay=delay,
+            code=codes.get(error.code, grpc.StatusCode.UNKNOWN),
+            retryable=error.retryable,
+        )
+
+    @classmethod
     def from_rpc(
         cls, error: grpc.aio.AioRpcError, *, unavailable: "ErrorReason.ValueType | None" = None
     ) -> "TroupeError":

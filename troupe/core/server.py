@@ -1,6 +1,7 @@
 """Servers: how every process starts, serves, drains and stops."""
 
 import asyncio
+import gc
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
@@ -27,6 +28,9 @@ from troupe.core.telemetry.tracing import configure_tracing
 # Up to this many times `max_message_bytes` a message is read and refused with a reason; above it gRPC itself
 # cuts the call with RESOURCE_EXHAUSTED.
 _REFUSABLE: Final = 4
+# Streams and calls live long and are many: with Python's defaults (700, 10, 10) a burst of them sets off collections
+# that walk all of them and find nothing, and every stream stands still meanwhile.
+_COLLECTOR_THRESHOLDS: Final = (50_000, 5, 10)
 
 
 class ServerSettings(BaseModel):
@@ -121,6 +125,8 @@ def run(name: str, main: Callable[[Drain], Coroutine[Any, Any, None]]) -> None:
 
     `main` gets a `Drain` that starts on SIGTERM and SIGINT, and returns after it.
     """
+    gc.freeze()  # what was imported lives as long as the process
+    gc.set_threshold(*_COLLECTOR_THRESHOLDS)
     try:
         configure(name, LogSettings.load())
         uvloop.run(_traced(name, TelemetrySettings.load(), main))
@@ -148,6 +154,8 @@ def _new_server(settings: ServerSettings) -> grpc.aio.Server:
         ("grpc.so_reuseport", 0),
         ("grpc.http2.min_recv_ping_interval_without_data_ms", MIN_PING_INTERVAL_MS),
         ("grpc.keepalive_permit_without_calls", 1),
+        # An idle client that keeps its connection alive is no abuse; gRPC would cut it after two such pings.
+        ("grpc.http2.max_ping_strikes", 0),
         # The defaults (1,000 and 3,000) drop streams at random when thousands open at once.
         ("grpc.server.max_pending_requests", 100_000),
         ("grpc.server.max_pending_requests_hard_limit", 200_000),

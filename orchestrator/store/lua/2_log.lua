@@ -1,4 +1,5 @@
--- The history of a task: a list of framed events, whose length is the newest sequence.
+-- The history of a task: a list of framed events. The task knows the newest sequence and how many events were dropped
+-- from the list's front.
 
 local prefix = KEYS[1]
 local clock = redis.call('TIME')
@@ -11,22 +12,36 @@ local LIVE_LENGTH = 4096
 
 local function task_key(id) return prefix .. ':task:' .. id end
 
--- Appends events and tells the tails of this partition. Events come without sequence and time; protobuf takes
--- fields in any order, so both are put behind. Large frames are left out of the live stream: who wants them reads
--- the log.
-local function append(id, events, terminal)
-  if #events == 0 then return end
-  local key = task_key(id) .. ':log'
-  local first = redis.call('LLEN', key) + 1
-  local frames = {}
-  for i, event in ipairs(events) do
-    frames[i] = field_bytes(1, event .. field_int(2, first + i - 1) .. event_time)
+local function each(csv) return string.gmatch(csv or '', '[^,]+') end
+
+local function event_message(id, number, body) return field_bytes(1, id) .. field_bytes(number, body) end
+
+-- Drops the oldest events of a history that is longer than its task keeps, an eighth of it at a time.
+local function trim(task, length)
+  local keep = task.b[B.keep]
+  if length <= keep + keep / 8 then return end
+  redis.call('LTRIM', task.key .. ':log', -keep, -1)
+  task.t[T.trimmed] = task.t[T.sequence] - keep
+end
+
+-- Appends the events of a task and tells the tails of this partition. Events come without sequence and time; protobuf
+-- takes fields in any order, so both are put behind. Large frames are left out of the live stream: who wants them
+-- reads the log.
+local function append(task)
+  local count, before = #task.events, task.t[T.sequence]
+  if count == 0 then return end
+  local frames, length = {}, 0
+  for i, event in ipairs(task.events) do
+    frames[i] = field_bytes(1, event .. field_int(2, before + i) .. event_time)
   end
-  for i = 1, #frames, 1000 do
-    redis.call('RPUSH', key, unpack(frames, i, math.min(i + 999, #frames)))
+  for i = 1, count, 1000 do
+    length = redis.call('RPUSH', task.key .. ':log', unpack(frames, i, math.min(i + 999, count)))
   end
+  task.t[T.sequence] = before + count
+  trim(task, length)
   local chunk = table.concat(frames)
   if #chunk > INLINE_BYTES then chunk = '' end
   redis.call('XADD', prefix .. ':live', 'MAXLEN', '~', LIVE_LENGTH, '*',
-    't', id, 'n', first + #events - 1, 's', first, 'f', chunk, 'z', terminal and 1 or 0)
+    't', task.id, 'n', before + count, 's', before + 1, 'f', chunk, 'z', task.ended and 1 or 0)
+  task.events = {}
 end

@@ -16,7 +16,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from tests.support.engine import Engine, healthy, spec, submit
 from tests.support.processes import running, until
-from tests.support.redis import RedisServer
+from tests.support.redis import Redis
 from tests.support.scripted_agents import scripted_agents
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
@@ -32,7 +32,7 @@ SERVICE = "troupe.api.orchestrator.v1.OrchestratorService"
 
 
 @pytest.fixture
-def own(redis_server: RedisServer, tmp_path: Path) -> Engine:
+def own(redis_server: Redis, tmp_path: Path) -> Engine:
     """An orchestrator of the test's own; the test starts it."""
     return Engine(redis_server, tmp_path)
 

@@ -27,9 +27,7 @@ async def client(redis_cluster: RedisCluster) -> AsyncIterator[RedisClient]:
     client = RedisClient(redis_cluster.url)
     yield client
     await client.close()
-    redis_cluster.start()
-    for master in redis_cluster.masters:
-        master.ask("FLUSHALL")
+    redis_cluster.reset()
 
 
 @given(key=st.one_of(st.binary(), st.text(alphabet="{}ab").map(str.encode)))

@@ -3,9 +3,6 @@
 import asyncio
 import signal
 import subprocess
-from collections.abc import Iterator
-from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import grpc
@@ -15,7 +12,6 @@ import pytest_asyncio
 
 from tests.support.engine import Engine, events_of, healthy, history, kinds, spec, submit
 from tests.support.processes import until
-from tests.support.redis import RedisServer
 from tests.support.scripted_agents import ScriptedAgents, scripted_agents
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
@@ -28,16 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from troupe.api.orchestrator.v1.orchestrator_service_pb2_grpc import OrchestratorServiceAsyncStub as Stub
-
-
-@pytest.fixture
-def own(tmp_path: Path) -> Iterator[Engine]:
-    """An engine of the test's own, with a Redis of its own."""
-    redis = RedisServer(data_dir=tmp_path)
-    redis.start()
-    with ExitStack() as stack:
-        stack.callback(redis.stop)
-        yield Engine(redis, tmp_path, stack=stack)
 
 
 @pytest_asyncio.fixture
@@ -98,6 +84,20 @@ async def test_a_worker_that_is_stopped_hands_its_steps_back(own: Engine, agents
         await _attempts(agents, task_id, 2)
         agents.gates[task_id].set()
         assert kinds(await history(stub, task_id))[-1] == "task_completed"
+
+
+async def test_a_worker_that_is_stopped_while_redis_is_away_ends_in_order(own: Engine, agents: ScriptedAgents) -> None:
+    own.start_orchestrator()
+    worker = own.start_worker()
+    await healthy(own.address)
+    async with own.open() as channel:
+        stub: Stub = OrchestratorServiceStub(channel)
+        task_id = await submit(stub, spec(("h", "hanging", "x", [])))
+        await _attempts(agents, task_id, 1)
+        own.redis.kill()
+        worker.terminate()
+        assert await asyncio.to_thread(worker.wait, 15) == 0
+        assert "Traceback" not in (own.logs / "orchestrator.worker.log").read_text()
 
 
 async def test_a_worker_that_is_stopped_starts_no_step_of_a_task_that_is_being_cancelled(

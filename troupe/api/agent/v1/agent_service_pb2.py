@@ -31,7 +31,7 @@ from troupe.api.common.v1 import step_pb2 as troupe_dot_api_dot_common_dot_v1_do
 from troupe.api.common.v1 import usage_pb2 as troupe_dot_api_dot_common_dot_v1_dot_usage__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'troupe/api/agent/v1/agent_service.proto\x12\x13troupe.api.agent.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\"troupe/api/common/v1/content.proto\x1a troupe/api/common/v1/error.proto\x1a\x1ftroupe/api/common/v1/step.proto\x1a troupe/api/common/v1/usage.proto\"\x11\n\x0f\x44\x65scribeRequest\"H\n\x10\x44\x65scribeResponse\x12\x34\n\x06\x61gents\x18\x01 \x03(\x0b\x32$.troupe.api.agent.v1.AgentDescriptor\"|\n\x0f\x41gentDescriptor\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\t\x12\x17\n\x0fmax_concurrency\x18\x05 \x01(\x05\x12\r\n\x05tools\x18\x06 \x03(\t\"s\n\x10\x44\x65pendencyOutput\x12\x0f\n\x07step_id\x18\x01 \x01(\t\x12\r\n\x05\x61gent\x18\x02 \x01(\t\x12\r\n\x05title\x18\x03 \x01(\t\x12\x30\n\x06output\x18\x04 \x01(\x0b\x32 .troupe.api.common.v1.StepOutput\":\n\x0fRemainingBudget\x12\x0e\n\x06tokens\x18\x01 \x01(\x03\x12\x17\n\x0f\x63ost_usd_micros\x18\x02 \x01(\x03\"\x91\x04\n\x0e\x45xecuteRequest\x12\x18\n\x07task_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12\x18\n\x07step_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12\x16\n\x05\x61gent\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12\x18\n\x07\x61ttempt\x18\x04 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x01\x12 \n\x0fidempotency_key\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12\x18\n\x07project\x18\x06 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12\r\n\x05title\x18\x07 \x01(\t\x12\x1c\n\x0binstruction\x18\x08 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12\x12\n\ntask_input\x18\t \x01(\t\x12;\n\x0c\x64\x65pendencies\x18\n \x03(\x0b\x32%.troupe.api.agent.v1.DependencyOutput\x12\r\n\x05model\x18\x0b \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x0c \x01(\t\x12\x34\n\x06\x62udget\x18\r \x01(\x0b\x32$.troupe.api.agent.v1.RemainingBudget\x12L\n\rmemory_filter\x18\x0e \x03(\x0b\x32\x35.troupe.api.agent.v1.ExecuteRequest.MemoryFilterEntry\x1a\x33\n\x11MemoryFilterEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x8e\x03\n\x0f\x45xecuteResponse\x12\x31\n\x08progress\x18\x01 \x01(\x0b\x32\x1d.troupe.api.agent.v1.ProgressH\x00\x12\x34\n\ntext_delta\x18\x02 \x01(\x0b\x32\x1e.troupe.api.agent.v1.TextDeltaH\x00\x12\x38\n\x0ctool_started\x18\x03 \x01(\x0b\x32 .troupe.api.agent.v1.ToolStartedH\x00\x12:\n\rtool_finished\x18\x04 \x01(\x0b\x32!.troupe.api.agent.v1.ToolFinishedH\x00\x12,\n\x05usage\x18\x05 \x01(\x0b\x32\x1b.troupe.api.common.v1.UsageH\x00\x12\x31\n\x08\x64\x65legate\x18\x06 \x01(\x0b\x32\x1d.troupe.api.agent.v1.DelegateH\x00\x12\x32\n\x06output\x18\x07 \x01(\x0b\x32 .troupe.api.common.v1.StepOutputH\x00\x42\x07\n\x05\x65vent\"?\n\x08Progress\x12\x0f\n\x07message\x18\x01 \x01(\t\x12\x15\n\x08\x66raction\x18\x02 \x01(\x01H\x00\x88\x01\x01\x42\x0b\n\t_fraction\"\x19\n\tTextDelta\x12\x0c\n\x04text\x18\x01 \x01(\t\"X\n\x0bToolStarted\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0c\n\x04tool\x18\x02 \x01(\t\x12*\n\targuments\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\"\x97\x01\n\x0cToolFinished\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0c\n\x04tool\x18\x02 \x01(\t\x12\x0f\n\x07summary\x18\x03 \x01(\t\x12*\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x1b.troupe.api.common.v1.Error\x12+\n\x08\x64uration\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"A\n\x08\x44\x65legate\x12\x35\n\x05steps\x18\x01 \x03(\x0b\x32\x1a.troupe.api.common.v1.StepB\n\xbaH\x07\x92\x01\x04\x08\x01\x10\x64\x32\xbf\x01\n\x0c\x41gentService\x12W\n\x08\x44\x65scribe\x12$.troupe.api.agent.v1.DescribeRequest\x1a%.troupe.api.agent.v1.DescribeResponse\x12V\n\x07\x45xecute\x12#.troupe.api.agent.v1.ExecuteRequest\x1a$.troupe.api.agent.v1.ExecuteResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'troupe/api/agent/v1/agent_service.proto\x12\x13troupe.api.agent.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\"troupe/api/common/v1/content.proto\x1a troupe/api/common/v1/error.proto\x1a\x1ftroupe/api/common/v1/step.proto\x1a troupe/api/common/v1/usage.proto\"\x11\n\x0f\x44\x65scribeRequest\"]\n\x10\x44\x65scribeResponse\x12\x34\n\x06\x61gents\x18\x01 \x03(\x0b\x32$.troupe.api.agent.v1.AgentDescriptor\x12\x13\n\x0bmultiplexed\x18\x02 \x01(\x08\"|\n\x0f\x41gentDescriptor\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\t\x12\x17\n\x0fmax_concurrency\x18\x05 \x01(\x05\x12\r\n\x05tools\x18\x06 \x03(\t\"s\n\x10\x44\x65pendencyOutput\x12\x0f\n\x07step_id\x18\x01 \x01(\t\x12\r\n\x05\x61gent\x18\x02 \x01(\t\x12\r\n\x05title\x18\x03 \x01(\t\x12\x30\n\x06output\x18\x04 \x01(\x0b\x32 .troupe.api.common.v1.StepOutput\":\n\x0fRemainingBudget\x12\x0e\n\x06tokens\x18\x01 \x01(\x03\x12\x17\n\x0f\x63ost_usd_micros\x18\x02 \x01(\x03\"\xcb\x04\n\x0e\x45xecuteRequest\x12\x18\n\x07task_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12\x18\n\x07step_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12\x16\n\x05\x61gent\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12\x18\n\x07\x61ttempt\x18\x04 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x01\x12 \n\x0fidempotency_key\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12\x18\n\x07project\x18\x06 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12\r\n\x05title\x18\x07 \x01(\t\x12\x1c\n\x0binstruction\x18\x08 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12\x12\n\ntask_input\x18\t \x01(\t\x12;\n\x0c\x64\x65pendencies\x18\n \x03(\x0b\x32%.troupe.api.agent.v1.DependencyOutput\x12\r\n\x05model\x18\x0b \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x0c \x01(\t\x12\x34\n\x06\x62udget\x18\r \x01(\x0b\x32$.troupe.api.agent.v1.RemainingBudget\x12L\n\rmemory_filter\x18\x0e \x03(\x0b\x32\x35.troupe.api.agent.v1.ExecuteRequest.MemoryFilterEntry\x12\x38\n\tdelegated\x18\x0f \x03(\x0b\x32%.troupe.api.agent.v1.DependencyOutput\x1a\x33\n\x11MemoryFilterEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x8e\x03\n\x0f\x45xecuteResponse\x12\x31\n\x08progress\x18\x01 \x01(\x0b\x32\x1d.troupe.api.agent.v1.ProgressH\x00\x12\x34\n\ntext_delta\x18\x02 \x01(\x0b\x32\x1e.troupe.api.agent.v1.TextDeltaH\x00\x12\x38\n\x0ctool_started\x18\x03 \x01(\x0b\x32 .troupe.api.agent.v1.ToolStartedH\x00\x12:\n\rtool_finished\x18\x04 \x01(\x0b\x32!.troupe.api.agent.v1.ToolFinishedH\x00\x12,\n\x05usage\x18\x05 \x01(\x0b\x32\x1b.troupe.api.common.v1.UsageH\x00\x12\x31\n\x08\x64\x65legate\x18\x06 \x01(\x0b\x32\x1d.troupe.api.agent.v1.DelegateH\x00\x12\x32\n\x06output\x18\x07 \x01(\x0b\x32 .troupe.api.common.v1.StepOutputH\x00\x42\x07\n\x05\x65vent\"?\n\x08Progress\x12\x0f\n\x07message\x18\x01 \x01(\t\x12\x15\n\x08\x66raction\x18\x02 \x01(\x01H\x00\x88\x01\x01\x42\x0b\n\t_fraction\"\x19\n\tTextDelta\x12\x0c\n\x04text\x18\x01 \x01(\t\"X\n\x0bToolStarted\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0c\n\x04tool\x18\x02 \x01(\t\x12*\n\targuments\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\"\x97\x01\n\x0cToolFinished\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0c\n\x04tool\x18\x02 \x01(\t\x12\x0f\n\x07summary\x18\x03 \x01(\t\x12*\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x1b.troupe.api.common.v1.Error\x12+\n\x08\x64uration\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"A\n\x08\x44\x65legate\x12\x35\n\x05steps\x18\x01 \x03(\x0b\x32\x1a.troupe.api.common.v1.StepB\n\xbaH\x07\x92\x01\x04\x08\x01\x10\x64\"B\n\x12\x45xecuteManyRequest\x12,\n\x05\x63\x61lls\x18\x01 \x03(\x0b\x32\x1d.troupe.api.agent.v1.StepCall\"\x87\x01\n\x08StepCall\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\x03\x12/\n\x05start\x18\x02 \x01(\x0b\x32\x1e.troupe.api.agent.v1.StartCallH\x00\x12\x31\n\x06\x63\x61ncel\x18\x03 \x01(\x0b\x32\x1f.troupe.api.agent.v1.CancelCallH\x00\x42\x06\n\x04\x63\x61ll\"\xde\x01\n\tStartCall\x12\x34\n\x07request\x18\x01 \x01(\x0b\x32#.troupe.api.agent.v1.ExecuteRequest\x12*\n\x07timeout\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12>\n\x08metadata\x18\x03 \x03(\x0b\x32,.troupe.api.agent.v1.StartCall.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x0c\n\nCancelCall\"I\n\x13\x45xecuteManyResponse\x12\x32\n\x06\x65vents\x18\x01 \x03(\x0b\x32\".troupe.api.agent.v1.StepCallEvent\"\x91\x01\n\rStepCallEvent\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\x03\x12\x38\n\x08response\x18\x02 \x01(\x0b\x32$.troupe.api.agent.v1.ExecuteResponseH\x00\x12,\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x1b.troupe.api.common.v1.ErrorH\x00\x42\x07\n\x05\x65vent2\xa5\x02\n\x0c\x41gentService\x12W\n\x08\x44\x65scribe\x12$.troupe.api.agent.v1.DescribeRequest\x1a%.troupe.api.agent.v1.DescribeResponse\x12V\n\x07\x45xecute\x12#.troupe.api.agent.v1.ExecuteRequest\x1a$.troupe.api.agent.v1.ExecuteResponse0\x01\x12\x64\n\x0b\x45xecuteMany\x12\'.troupe.api.agent.v1.ExecuteManyRequest\x1a(.troupe.api.agent.v1.ExecuteManyResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -56,32 +56,48 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EXECUTEREQUEST'].fields_by_name['instruction']._serialized_options = b'\272H\004r\002\020\001'
   _globals['_DELEGATE'].fields_by_name['steps']._loaded_options = None
   _globals['_DELEGATE'].fields_by_name['steps']._serialized_options = b'\272H\007\222\001\004\010\001\020d'
+  _globals['_STARTCALL_METADATAENTRY']._loaded_options = None
+  _globals['_STARTCALL_METADATAENTRY']._serialized_options = b'8\001'
   _globals['_DESCRIBEREQUEST']._serialized_start=292
   _globals['_DESCRIBEREQUEST']._serialized_end=309
   _globals['_DESCRIBERESPONSE']._serialized_start=311
-  _globals['_DESCRIBERESPONSE']._serialized_end=383
-  _globals['_AGENTDESCRIPTOR']._serialized_start=385
-  _globals['_AGENTDESCRIPTOR']._serialized_end=509
-  _globals['_DEPENDENCYOUTPUT']._serialized_start=511
-  _globals['_DEPENDENCYOUTPUT']._serialized_end=626
-  _globals['_REMAININGBUDGET']._serialized_start=628
-  _globals['_REMAININGBUDGET']._serialized_end=686
-  _globals['_EXECUTEREQUEST']._serialized_start=689
-  _globals['_EXECUTEREQUEST']._serialized_end=1218
-  _globals['_EXECUTEREQUEST_MEMORYFILTERENTRY']._serialized_start=1167
-  _globals['_EXECUTEREQUEST_MEMORYFILTERENTRY']._serialized_end=1218
-  _globals['_EXECUTERESPONSE']._serialized_start=1221
-  _globals['_EXECUTERESPONSE']._serialized_end=1619
-  _globals['_PROGRESS']._serialized_start=1621
-  _globals['_PROGRESS']._serialized_end=1684
-  _globals['_TEXTDELTA']._serialized_start=1686
-  _globals['_TEXTDELTA']._serialized_end=1711
-  _globals['_TOOLSTARTED']._serialized_start=1713
-  _globals['_TOOLSTARTED']._serialized_end=1801
-  _globals['_TOOLFINISHED']._serialized_start=1804
-  _globals['_TOOLFINISHED']._serialized_end=1955
-  _globals['_DELEGATE']._serialized_start=1957
-  _globals['_DELEGATE']._serialized_end=2022
-  _globals['_AGENTSERVICE']._serialized_start=2025
-  _globals['_AGENTSERVICE']._serialized_end=2216
+  _globals['_DESCRIBERESPONSE']._serialized_end=404
+  _globals['_AGENTDESCRIPTOR']._serialized_start=406
+  _globals['_AGENTDESCRIPTOR']._serialized_end=530
+  _globals['_DEPENDENCYOUTPUT']._serialized_start=532
+  _globals['_DEPENDENCYOUTPUT']._serialized_end=647
+  _globals['_REMAININGBUDGET']._serialized_start=649
+  _globals['_REMAININGBUDGET']._serialized_end=707
+  _globals['_EXECUTEREQUEST']._serialized_start=710
+  _globals['_EXECUTEREQUEST']._serialized_end=1297
+  _globals['_EXECUTEREQUEST_MEMORYFILTERENTRY']._serialized_start=1246
+  _globals['_EXECUTEREQUEST_MEMORYFILTERENTRY']._serialized_end=1297
+  _globals['_EXECUTERESPONSE']._serialized_start=1300
+  _globals['_EXECUTERESPONSE']._serialized_end=1698
+  _globals['_PROGRESS']._serialized_start=1700
+  _globals['_PROGRESS']._serialized_end=1763
+  _globals['_TEXTDELTA']._serialized_start=1765
+  _globals['_TEXTDELTA']._serialized_end=1790
+  _globals['_TOOLSTARTED']._serialized_start=1792
+  _globals['_TOOLSTARTED']._serialized_end=1880
+  _globals['_TOOLFINISHED']._serialized_start=1883
+  _globals['_TOOLFINISHED']._serialized_end=2034
+  _globals['_DELEGATE']._serialized_start=2036
+  _globals['_DELEGATE']._serialized_end=2101
+  _globals['_EXECUTEMANYREQUEST']._serialized_start=2103
+  _globals['_EXECUTEMANYREQUEST']._serialized_end=2169
+  _globals['_STEPCALL']._serialized_start=2172
+  _globals['_STEPCALL']._serialized_end=2307
+  _globals['_STARTCALL']._serialized_start=2310
+  _globals['_STARTCALL']._serialized_end=2532
+  _globals['_STARTCALL_METADATAENTRY']._serialized_start=2485
+  _globals['_STARTCALL_METADATAENTRY']._serialized_end=2532
+  _globals['_CANCELCALL']._serialized_start=2534
+  _globals['_CANCELCALL']._serialized_end=2546
+  _globals['_EXECUTEMANYRESPONSE']._serialized_start=2548
+  _globals['_EXECUTEMANYRESPONSE']._serialized_end=2621
+  _globals['_STEPCALLEVENT']._serialized_start=2624
+  _globals['_STEPCALLEVENT']._serialized_end=2769
+  _globals['_AGENTSERVICE']._serialized_start=2772
+  _globals['_AGENTSERVICE']._serialized_end=3065
 # @@protoc_insertion_point(module_scope)

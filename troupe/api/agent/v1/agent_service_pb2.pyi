@@ -48,6 +48,9 @@ class DescribeResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     AGENTS_FIELD_NUMBER: _builtins.int
+    MULTIPLEXED_FIELD_NUMBER: _builtins.int
+    multiplexed: _builtins.bool
+    """Whether this server implements `ExecuteMany`."""
     @_builtins.property
     def agents(self) -> _containers.RepeatedCompositeFieldContainer[Global___AgentDescriptor]:
         """One descriptor an agent."""
@@ -56,10 +59,11 @@ class DescribeResponse(_message.Message):
         self,
         *,
         agents: _abc.Iterable[Global___AgentDescriptor] | None = ...,
+        multiplexed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agents", b"agents"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agents", b"agents", "multiplexed", b"multiplexed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -211,6 +215,7 @@ class ExecuteRequest(_message.Message):
     CONVERSATION_ID_FIELD_NUMBER: _builtins.int
     BUDGET_FIELD_NUMBER: _builtins.int
     MEMORY_FILTER_FIELD_NUMBER: _builtins.int
+    DELEGATED_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     """The task."""
     step_id: _builtins.str
@@ -245,6 +250,12 @@ class ExecuteRequest(_message.Message):
     def memory_filter(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Only documents whose metadata holds all of these may be used; empty means all of the project."""
 
+    @_builtins.property
+    def delegated(self) -> _containers.RepeatedCompositeFieldContainer[Global___DependencyOutput]:
+        """Outputs of the steps that earlier attempts of this one delegated, in the order in which they were delegated,
+        under the ids that the agent gave them.
+        """
+
     def __init__(
         self,
         *,
@@ -262,10 +273,11 @@ class ExecuteRequest(_message.Message):
         conversation_id: _builtins.str = ...,
         budget: Global___RemainingBudget | None = ...,
         memory_filter: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        delegated: _abc.Iterable[Global___DependencyOutput] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "attempt", b"attempt", "budget", b"budget", "conversation_id", b"conversation_id", "dependencies", b"dependencies", "idempotency_key", b"idempotency_key", "instruction", b"instruction", "memory_filter", b"memory_filter", "model", b"model", "project", b"project", "step_id", b"step_id", "task_id", b"task_id", "task_input", b"task_input", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "attempt", b"attempt", "budget", b"budget", "conversation_id", b"conversation_id", "delegated", b"delegated", "dependencies", b"dependencies", "idempotency_key", b"idempotency_key", "instruction", b"instruction", "memory_filter", b"memory_filter", "model", b"model", "project", b"project", "step_id", b"step_id", "task_id", b"task_id", "task_input", b"task_input", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -306,7 +318,7 @@ class ExecuteResponse(_message.Message):
 
     @_builtins.property
     def delegate(self) -> Global___Delegate:
-        """Ends the stream: the step waits for steps of other agents and is then executed again."""
+        """Ends the stream: the step waits for these steps and is then executed again, with their outputs."""
 
     @_builtins.property
     def output(self) -> _content_pb2.StepOutput:
@@ -459,14 +471,14 @@ Global___ToolFinished: _TypeAlias = ToolFinished  # noqa: Y015
 
 @_typing.final
 class Delegate(_message.Message):
-    """Steps that the agent wants done by others."""
+    """Steps that the agent wants done by others. The task knows them as `<id of this step>.<their id>`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     STEPS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def steps(self) -> _containers.RepeatedCompositeFieldContainer[_step_pb2.Step]:
-        """The steps; they may depend on one another, not on steps outside."""
+        """The steps; they may depend on one another and on steps delegated earlier, not on steps outside."""
 
     def __init__(
         self,
@@ -480,3 +492,196 @@ class Delegate(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Delegate: _TypeAlias = Delegate  # noqa: Y015
+
+@_typing.final
+class ExecuteManyRequest(_message.Message):
+    """Starts and cancels calls."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALLS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def calls(self) -> _containers.RepeatedCompositeFieldContainer[Global___StepCall]:
+        """In order."""
+
+    def __init__(
+        self,
+        *,
+        calls: _abc.Iterable[Global___StepCall] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls", b"calls"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExecuteManyRequest: _TypeAlias = ExecuteManyRequest  # noqa: Y015
+
+@_typing.final
+class StepCall(_message.Message):
+    """One call among many."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALL_ID_FIELD_NUMBER: _builtins.int
+    START_FIELD_NUMBER: _builtins.int
+    CANCEL_FIELD_NUMBER: _builtins.int
+    call_id: _builtins.int
+    """Chosen by the caller; unique within the stream."""
+    @_builtins.property
+    def start(self) -> Global___StartCall:
+        """Starts the call."""
+
+    @_builtins.property
+    def cancel(self) -> Global___CancelCall:
+        """Cancels it; nothing of it follows."""
+
+    def __init__(
+        self,
+        *,
+        call_id: _builtins.int = ...,
+        start: Global___StartCall | None = ...,
+        cancel: Global___CancelCall | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["call", b"call", "cancel", b"cancel", "start", b"start"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call", b"call", "call_id", b"call_id", "cancel", b"cancel", "start", b"start"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_call: _TypeAlias = _typing.Literal["start", "cancel"]  # noqa: Y015
+    _WhichOneofArgType_call: _TypeAlias = _typing.Literal["call", b"call"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_call) -> _WhichOneofReturnType_call | None: ...
+
+Global___StepCall: _TypeAlias = StepCall  # noqa: Y015
+
+@_typing.final
+class StartCall(_message.Message):
+    """Starts a call."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class MetadataEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    REQUEST_FIELD_NUMBER: _builtins.int
+    TIMEOUT_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def request(self) -> Global___ExecuteRequest:
+        """The attempt."""
+
+    @_builtins.property
+    def timeout(self) -> _duration_pb2.Duration:
+        """How long it may take."""
+
+    @_builtins.property
+    def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """What would be the metadata of a call of its own: trace context, request id."""
+
+    def __init__(
+        self,
+        *,
+        request: Global___ExecuteRequest | None = ...,
+        timeout: _duration_pb2.Duration | None = ...,
+        metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["request", b"request", "timeout", b"timeout"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["metadata", b"metadata", "request", b"request", "timeout", b"timeout"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StartCall: _TypeAlias = StartCall  # noqa: Y015
+
+@_typing.final
+class CancelCall(_message.Message):
+    """Cancels a call."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelCall: _TypeAlias = CancelCall  # noqa: Y015
+
+@_typing.final
+class ExecuteManyResponse(_message.Message):
+    """What happened in calls."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___StepCallEvent]:
+        """In order."""
+
+    def __init__(
+        self,
+        *,
+        events: _abc.Iterable[Global___StepCallEvent] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExecuteManyResponse: _TypeAlias = ExecuteManyResponse  # noqa: Y015
+
+@_typing.final
+class StepCallEvent(_message.Message):
+    """What happened in one call."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALL_ID_FIELD_NUMBER: _builtins.int
+    RESPONSE_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    call_id: _builtins.int
+    """The call."""
+    @_builtins.property
+    def response(self) -> Global___ExecuteResponse:
+        """What `Execute` would have sent. `output` and `delegate` end the call."""
+
+    @_builtins.property
+    def error(self) -> _error_pb2.Error:
+        """The call failed."""
+
+    def __init__(
+        self,
+        *,
+        call_id: _builtins.int = ...,
+        response: Global___ExecuteResponse | None = ...,
+        error: _error_pb2.Error | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "event", b"event", "response", b"response"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_id", b"call_id", "error", b"error", "event", b"event", "response", b"response"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["response", "error"]  # noqa: Y015
+    _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
+
+Global___StepCallEvent: _TypeAlias = StepCallEvent  # noqa: Y015

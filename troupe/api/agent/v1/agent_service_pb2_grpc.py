@@ -46,6 +46,11 @@ class AgentServiceStub:
                 request_serializer=troupe_dot_api_dot_agent_dot_v1_dot_agent__service__pb2.ExecuteRequest.SerializeToString,
                 response_deserializer=troupe_dot_api_dot_agent_dot_v1_dot_agent__service__pb2.ExecuteResponse.FromString,
                 _registered_method=True)
+        self.ExecuteMany = channel.stream_stream(
+                '/troupe.api.agent.v1.AgentService/ExecuteMany',
+                request_serializer=troupe_dot_api_dot_agent_dot_v1_dot_agent__service__pb2.ExecuteManyRequest.SerializeToString,
+                response_deserializer=troupe_dot_api_dot_agent_dot_v1_dot_agent__service__pb2.ExecuteManyResponse.FromString,
+                _registered_method=True)
 
 
 class AgentServiceServicer:
@@ -76,6 +81,17 @@ class AgentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExecuteMany(self, request_iterator, context):
+        """Executes many attempts over one stream: what `Execute` does for one, with many calls, or many events of
+        calls, in a message. A worker opens one such stream to a server whose `DescribeResponse.multiplexed` is set,
+        and keeps within `max_concurrency` of each agent. The end of the stream cancels every call on it.
+
+        Errors: none of its own; those of `Execute` end the call, not the stream.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AgentServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -88,6 +104,11 @@ def add_AgentServiceServicer_to_server(servicer, server):
                     servicer.Execute,
                     request_deserializer=troupe_dot_api_dot_agent_dot_v1_dot_agent__service__pb2.ExecuteRequest.FromString,
                     response_serializer=troupe_dot_api_dot_agent_dot_v1_dot_agent__service__pb2.ExecuteResponse.SerializeToString,
+            ),
+            'ExecuteMany': grpc.stream_stream_rpc_method_handler(
+                    servicer.ExecuteMany,
+                    request_deserializer=troupe_dot_api_dot_agent_dot_v1_dot_agent__service__pb2.ExecuteManyRequest.FromString,
+                    response_serializer=troupe_dot_api_dot_agent_dot_v1_dot_agent__service__pb2.ExecuteManyResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -146,6 +167,33 @@ class AgentService:
             '/troupe.api.agent.v1.AgentService/Execute',
             troupe_dot_api_dot_agent_dot_v1_dot_agent__service__pb2.ExecuteRequest.SerializeToString,
             troupe_dot_api_dot_agent_dot_v1_dot_agent__service__pb2.ExecuteResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExecuteMany(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/troupe.api.agent.v1.AgentService/ExecuteMany',
+            troupe_dot_api_dot_agent_dot_v1_dot_agent__service__pb2.ExecuteManyRequest.SerializeToString,
+            troupe_dot_api_dot_agent_dot_v1_dot_agent__service__pb2.ExecuteManyResponse.FromString,
             options,
             channel_credentials,
             insecure,

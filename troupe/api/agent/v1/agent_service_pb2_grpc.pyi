@@ -50,6 +50,13 @@ class AgentServiceStub:
     `MEMORY_UNAVAILABLE`, `SERVER_DRAINING`), retryable; RESOURCE_EXHAUSTED (`QUOTA_EXCEEDED`,
     retryable after `RetryInfo`; `BUDGET_EXCEEDED`, final); INTERNAL (`AGENT_FAILED`).
     """
+    ExecuteMany: _grpc.StreamStreamMultiCallable[_agent_service_pb2.ExecuteManyRequest, _agent_service_pb2.ExecuteManyResponse]
+    """Executes many attempts over one stream: what `Execute` does for one, with many calls, or many events of
+    calls, in a message. A worker opens one such stream to a server whose `DescribeResponse.multiplexed` is set,
+    and keeps within `max_concurrency` of each agent. The end of the stream cancels every call on it.
+
+    Errors: none of its own; those of `Execute` end the call, not the stream.
+    """
 
 @_typing.type_check_only
 class AgentServiceAsyncStub(AgentServiceStub):
@@ -72,6 +79,13 @@ class AgentServiceAsyncStub(AgentServiceStub):
     Errors: INVALID_ARGUMENT (`UNKNOWN_AGENT`, `INVALID_REQUEST`); UNAVAILABLE (`MODEL_UNAVAILABLE`,
     `MEMORY_UNAVAILABLE`, `SERVER_DRAINING`), retryable; RESOURCE_EXHAUSTED (`QUOTA_EXCEEDED`,
     retryable after `RetryInfo`; `BUDGET_EXCEEDED`, final); INTERNAL (`AGENT_FAILED`).
+    """
+    ExecuteMany: _aio.StreamStreamMultiCallable[_agent_service_pb2.ExecuteManyRequest, _agent_service_pb2.ExecuteManyResponse]  # type: ignore[assignment]
+    """Executes many attempts over one stream: what `Execute` does for one, with many calls, or many events of
+    calls, in a message. A worker opens one such stream to a server whose `DescribeResponse.multiplexed` is set,
+    and keeps within `max_concurrency` of each agent. The end of the stream cancels every call on it.
+
+    Errors: none of its own; those of `Execute` end the call, not the stream.
     """
 
 class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -104,6 +118,19 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors: INVALID_ARGUMENT (`UNKNOWN_AGENT`, `INVALID_REQUEST`); UNAVAILABLE (`MODEL_UNAVAILABLE`,
         `MEMORY_UNAVAILABLE`, `SERVER_DRAINING`), retryable; RESOURCE_EXHAUSTED (`QUOTA_EXCEEDED`,
         retryable after `RetryInfo`; `BUDGET_EXCEEDED`, final); INTERNAL (`AGENT_FAILED`).
+        """
+
+    @_abc_1.abstractmethod
+    def ExecuteMany(
+        self,
+        request_iterator: _MaybeAsyncIterator[_agent_service_pb2.ExecuteManyRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_agent_service_pb2.ExecuteManyResponse], _abc.AsyncIterator[_agent_service_pb2.ExecuteManyResponse]]:
+        """Executes many attempts over one stream: what `Execute` does for one, with many calls, or many events of
+        calls, in a message. A worker opens one such stream to a server whose `DescribeResponse.multiplexed` is set,
+        and keeps within `max_concurrency` of each agent. The end of the stream cancels every call on it.
+
+        Errors: none of its own; those of `Execute` end the call, not the stream.
         """
 
 def add_AgentServiceServicer_to_server(servicer: AgentServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -32,49 +32,51 @@ from troupe.api.common.v1 import usage_pb2 as troupe_dot_api_dot_common_dot_v1_d
 from troupe.api.orchestrator.v1 import task_pb2 as troupe_dot_api_dot_orchestrator_dot_v1_dot_task__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&troupe/api/orchestrator/v1/event.proto\x12\x1atroupe.api.orchestrator.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"troupe/api/common/v1/content.proto\x1a troupe/api/common/v1/error.proto\x1a\x1ftroupe/api/common/v1/step.proto\x1a troupe/api/common/v1/usage.proto\x1a%troupe/api/orchestrator/v1/task.proto\"\xd9\t\n\tTaskEvent\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12.\n\nevent_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x43\n\x0etask_submitted\x18\n \x01(\x0b\x32).troupe.api.orchestrator.v1.TaskSubmittedH\x00\x12?\n\x0ctask_planned\x18\x0b \x01(\x0b\x32\'.troupe.api.orchestrator.v1.TaskPlannedH\x00\x12?\n\x0cstep_started\x18\x0c \x01(\x0b\x32\'.troupe.api.orchestrator.v1.StepStartedH\x00\x12\x41\n\rstep_progress\x18\r \x01(\x0b\x32(.troupe.api.orchestrator.v1.StepProgressH\x00\x12;\n\ntext_delta\x18\x0e \x01(\x0b\x32%.troupe.api.orchestrator.v1.TextDeltaH\x00\x12?\n\x0ctool_started\x18\x0f \x01(\x0b\x32\'.troupe.api.orchestrator.v1.ToolStartedH\x00\x12\x41\n\rtool_finished\x18\x10 \x01(\x0b\x32(.troupe.api.orchestrator.v1.ToolFinishedH\x00\x12\x43\n\x0eusage_reported\x18\x11 \x01(\x0b\x32).troupe.api.orchestrator.v1.UsageReportedH\x00\x12=\n\x0bsteps_added\x18\x12 \x01(\x0b\x32&.troupe.api.orchestrator.v1.StepsAddedH\x00\x12K\n\x12\x61pproval_requested\x18\x13 \x01(\x0b\x32-.troupe.api.orchestrator.v1.ApprovalRequestedH\x00\x12I\n\x11\x61pproval_resolved\x18\x14 \x01(\x0b\x32,.troupe.api.orchestrator.v1.ApprovalResolvedH\x00\x12\x43\n\x0estep_completed\x18\x15 \x01(\x0b\x32).troupe.api.orchestrator.v1.StepCompletedH\x00\x12=\n\x0bstep_failed\x18\x16 \x01(\x0b\x32&.troupe.api.orchestrator.v1.StepFailedH\x00\x12\x43\n\x0etask_completed\x18\x17 \x01(\x0b\x32).troupe.api.orchestrator.v1.TaskCompletedH\x00\x12=\n\x0btask_failed\x18\x18 \x01(\x0b\x32&.troupe.api.orchestrator.v1.TaskFailedH\x00\x12\x43\n\x0etask_cancelled\x18\x19 \x01(\x0b\x32).troupe.api.orchestrator.v1.TaskCancelledH\x00\x12<\n\ncheckpoint\x18\x1a \x01(\x0b\x32&.troupe.api.orchestrator.v1.CheckpointH\x00\x42\x07\n\x05\x65vent\"T\n\rTaskSubmitted\x12\x32\n\x04spec\x18\x01 \x01(\x0b\x32$.troupe.api.orchestrator.v1.TaskSpec\x12\x0f\n\x07project\x18\x02 \x01(\t\"k\n\x0bTaskPlanned\x12.\n\x04plan\x18\x01 \x01(\x0b\x32 .troupe.api.orchestrator.v1.Plan\x12,\n\tplan_time\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\">\n\x0bStepStarted\x12\x0f\n\x07step_id\x18\x01 \x01(\t\x12\r\n\x05\x61gent\x18\x02 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\"e\n\x0cStepProgress\x12\x0f\n\x07step_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x15\n\x08\x66raction\x18\x04 \x01(\x01H\x00\x88\x01\x01\x42\x0b\n\t_fraction\";\n\tTextDelta\x12\x0f\n\x07step_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12\x0c\n\x04text\x18\x03 \x01(\t\"z\n\x0bToolStarted\x12\x0f\n\x07step_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12\x0f\n\x07\x63\x61ll_id\x18\x03 \x01(\t\x12\x0c\n\x04tool\x18\x04 \x01(\t\x12*\n\targuments\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\"\xb9\x01\n\x0cToolFinished\x12\x0f\n\x07step_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12\x0f\n\x07\x63\x61ll_id\x18\x03 \x01(\t\x12\x0c\n\x04tool\x18\x04 \x01(\t\x12\x0f\n\x07summary\x18\x05 \x01(\t\x12*\n\x05\x65rror\x18\x06 \x01(\x0b\x32\x1b.troupe.api.common.v1.Error\x12+\n\x08\x64uration\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\"]\n\rUsageReported\x12\x0f\n\x07step_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12*\n\x05usage\x18\x03 \x01(\x0b\x32\x1b.troupe.api.common.v1.Usage\"O\n\nStepsAdded\x12\x16\n\x0eparent_step_id\x18\x01 \x01(\t\x12)\n\x05steps\x18\x02 \x03(\x0b\x32\x1a.troupe.api.common.v1.Step\"5\n\x11\x41pprovalRequested\x12\x0f\n\x07step_id\x18\x01 \x01(\t\x12\x0f\n\x07summary\x18\x02 \x01(\t\"\x88\x01\n\x10\x41pprovalResolved\x12\x0f\n\x07step_id\x18\x01 \x01(\t\x12>\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0e\x32,.troupe.api.orchestrator.v1.ApprovalDecision\x12\x0f\n\x07\x63omment\x18\x03 \x01(\t\x12\x12\n\ndecided_by\x18\x04 \x01(\t\"\x96\x01\n\rStepCompleted\x12\x0f\n\x07step_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12\x30\n\x06output\x18\x03 \x01(\x0b\x32 .troupe.api.common.v1.StepOutput\x12\x31\n\x0e\x65xecution_time\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x9e\x01\n\nStepFailed\x12\x0f\n\x07step_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12*\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x1b.troupe.api.common.v1.Error\x12\x12\n\nwill_retry\x18\x04 \x01(\x08\x12.\n\x0bretry_delay\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x81\x01\n\rTaskCompleted\x12\x36\n\x06output\x18\x01 \x01(\x0b\x32&.troupe.api.orchestrator.v1.TaskOutput\x12\x38\n\x07metrics\x18\x02 \x01(\x0b\x32\'.troupe.api.orchestrator.v1.TaskMetrics\"\x83\x01\n\nTaskFailed\x12*\n\x05\x65rror\x18\x01 \x01(\x0b\x32\x1b.troupe.api.common.v1.Error\x12\x0f\n\x07step_id\x18\x02 \x01(\t\x12\x38\n\x07metrics\x18\x03 \x01(\x0b\x32\'.troupe.api.orchestrator.v1.TaskMetrics\"Y\n\rTaskCancelled\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x38\n\x07metrics\x18\x02 \x01(\x0b\x32\'.troupe.api.orchestrator.v1.TaskMetrics\"#\n\nCheckpoint\x12\x15\n\rlast_sequence\x18\x01 \x01(\x03*r\n\x10\x41pprovalDecision\x12!\n\x1d\x41PPROVAL_DECISION_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x41PPROVAL_DECISION_APPROVE\x10\x01\x12\x1c\n\x18\x41PPROVAL_DECISION_REJECT\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&troupe/api/orchestrator/v1/event.proto\x12\x1atroupe.api.orchestrator.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"troupe/api/common/v1/content.proto\x1a troupe/api/common/v1/error.proto\x1a\x1ftroupe/api/common/v1/step.proto\x1a troupe/api/common/v1/usage.proto\x1a%troupe/api/orchestrator/v1/task.proto\"\x9a\n\n\tTaskEvent\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12.\n\nevent_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x43\n\x0etask_submitted\x18\n \x01(\x0b\x32).troupe.api.orchestrator.v1.TaskSubmittedH\x00\x12?\n\x0ctask_planned\x18\x0b \x01(\x0b\x32\'.troupe.api.orchestrator.v1.TaskPlannedH\x00\x12?\n\x0cstep_started\x18\x0c \x01(\x0b\x32\'.troupe.api.orchestrator.v1.StepStartedH\x00\x12\x41\n\rstep_progress\x18\r \x01(\x0b\x32(.troupe.api.orchestrator.v1.StepProgressH\x00\x12;\n\ntext_delta\x18\x0e \x01(\x0b\x32%.troupe.api.orchestrator.v1.TextDeltaH\x00\x12?\n\x0ctool_started\x18\x0f \x01(\x0b\x32\'.troupe.api.orchestrator.v1.ToolStartedH\x00\x12\x41\n\rtool_finished\x18\x10 \x01(\x0b\x32(.troupe.api.orchestrator.v1.ToolFinishedH\x00\x12\x43\n\x0eusage_reported\x18\x11 \x01(\x0b\x32).troupe.api.orchestrator.v1.UsageReportedH\x00\x12=\n\x0bsteps_added\x18\x12 \x01(\x0b\x32&.troupe.api.orchestrator.v1.StepsAddedH\x00\x12K\n\x12\x61pproval_requested\x18\x13 \x01(\x0b\x32-.troupe.api.orchestrator.v1.ApprovalRequestedH\x00\x12I\n\x11\x61pproval_resolved\x18\x14 \x01(\x0b\x32,.troupe.api.orchestrator.v1.ApprovalResolvedH\x00\x12\x43\n\x0estep_completed\x18\x15 \x01(\x0b\x32).troupe.api.orchestrator.v1.StepCompletedH\x00\x12=\n\x0bstep_failed\x18\x16 \x01(\x0b\x32&.troupe.api.orchestrator.v1.StepFailedH\x00\x12\x43\n\x0etask_completed\x18\x17 \x01(\x0b\x32).troupe.api.orchestrator.v1.TaskCompletedH\x00\x12=\n\x0btask_failed\x18\x18 \x01(\x0b\x32&.troupe.api.orchestrator.v1.TaskFailedH\x00\x12\x43\n\x0etask_cancelled\x18\x19 \x01(\x0b\x32).troupe.api.orchestrator.v1.TaskCancelledH\x00\x12<\n\ncheckpoint\x18\x1a \x01(\x0b\x32&.troupe.api.orchestrator.v1.CheckpointH\x00\x12?\n\x0ctask_retried\x18\x1b \x01(\x0b\x32\'.troupe.api.orchestrator.v1.TaskRetriedH\x00\x42\x07\n\x05\x65vent\"T\n\rTaskSubmitted\x12\x32\n\x04spec\x18\x01 \x01(\x0b\x32$.troupe.api.orchestrator.v1.TaskSpec\x12\x0f\n\x07project\x18\x02 \x01(\t\"k\n\x0bTaskPlanned\x12.\n\x04plan\x18\x01 \x01(\x0b\x32 .troupe.api.orchestrator.v1.Plan\x12,\n\tplan_time\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\">\n\x0bStepStarted\x12\x0f\n\x07step_id\x18\x01 \x01(\t\x12\r\n\x05\x61gent\x18\x02 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\"e\n\x0cStepProgress\x12\x0f\n\x07step_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x15\n\x08\x66raction\x18\x04 \x01(\x01H\x00\x88\x01\x01\x42\x0b\n\t_fraction\";\n\tTextDelta\x12\x0f\n\x07step_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12\x0c\n\x04text\x18\x03 \x01(\t\"z\n\x0bToolStarted\x12\x0f\n\x07step_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12\x0f\n\x07\x63\x61ll_id\x18\x03 \x01(\t\x12\x0c\n\x04tool\x18\x04 \x01(\t\x12*\n\targuments\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\"\xb9\x01\n\x0cToolFinished\x12\x0f\n\x07step_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12\x0f\n\x07\x63\x61ll_id\x18\x03 \x01(\t\x12\x0c\n\x04tool\x18\x04 \x01(\t\x12\x0f\n\x07summary\x18\x05 \x01(\t\x12*\n\x05\x65rror\x18\x06 \x01(\x0b\x32\x1b.troupe.api.common.v1.Error\x12+\n\x08\x64uration\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\"]\n\rUsageReported\x12\x0f\n\x07step_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12*\n\x05usage\x18\x03 \x01(\x0b\x32\x1b.troupe.api.common.v1.Usage\"O\n\nStepsAdded\x12\x16\n\x0eparent_step_id\x18\x01 \x01(\t\x12)\n\x05steps\x18\x02 \x03(\x0b\x32\x1a.troupe.api.common.v1.Step\"5\n\x11\x41pprovalRequested\x12\x0f\n\x07step_id\x18\x01 \x01(\t\x12\x0f\n\x07summary\x18\x02 \x01(\t\"\x88\x01\n\x10\x41pprovalResolved\x12\x0f\n\x07step_id\x18\x01 \x01(\t\x12>\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0e\x32,.troupe.api.orchestrator.v1.ApprovalDecision\x12\x0f\n\x07\x63omment\x18\x03 \x01(\t\x12\x12\n\ndecided_by\x18\x04 \x01(\t\"\x96\x01\n\rStepCompleted\x12\x0f\n\x07step_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12\x30\n\x06output\x18\x03 \x01(\x0b\x32 .troupe.api.common.v1.StepOutput\x12\x31\n\x0e\x65xecution_time\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x9e\x01\n\nStepFailed\x12\x0f\n\x07step_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12*\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x1b.troupe.api.common.v1.Error\x12\x12\n\nwill_retry\x18\x04 \x01(\x08\x12.\n\x0bretry_delay\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x81\x01\n\rTaskCompleted\x12\x36\n\x06output\x18\x01 \x01(\x0b\x32&.troupe.api.orchestrator.v1.TaskOutput\x12\x38\n\x07metrics\x18\x02 \x01(\x0b\x32\'.troupe.api.orchestrator.v1.TaskMetrics\"\xc3\x01\n\nTaskFailed\x12*\n\x05\x65rror\x18\x01 \x01(\x0b\x32\x1b.troupe.api.common.v1.Error\x12\x0f\n\x07step_id\x18\x02 \x01(\t\x12\x38\n\x07metrics\x18\x03 \x01(\x0b\x32\'.troupe.api.orchestrator.v1.TaskMetrics\x12>\n\x0epartial_output\x18\x04 \x01(\x0b\x32&.troupe.api.orchestrator.v1.TaskOutput\"Y\n\rTaskCancelled\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x38\n\x07metrics\x18\x02 \x01(\x0b\x32\'.troupe.api.orchestrator.v1.TaskMetrics\"#\n\nCheckpoint\x12\x15\n\rlast_sequence\x18\x01 \x01(\x03\"\x1f\n\x0bTaskRetried\x12\x10\n\x08step_ids\x18\x01 \x03(\t*r\n\x10\x41pprovalDecision\x12!\n\x1d\x41PPROVAL_DECISION_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x41PPROVAL_DECISION_APPROVE\x10\x01\x12\x1c\n\x18\x41PPROVAL_DECISION_REJECT\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'troupe.api.orchestrator.v1.event_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_APPROVALDECISION']._serialized_start=3398
-  _globals['_APPROVALDECISION']._serialized_end=3512
+  _globals['_APPROVALDECISION']._serialized_start=3560
+  _globals['_APPROVALDECISION']._serialized_end=3674
   _globals['_TASKEVENT']._serialized_start=342
-  _globals['_TASKEVENT']._serialized_end=1583
-  _globals['_TASKSUBMITTED']._serialized_start=1585
-  _globals['_TASKSUBMITTED']._serialized_end=1669
-  _globals['_TASKPLANNED']._serialized_start=1671
-  _globals['_TASKPLANNED']._serialized_end=1778
-  _globals['_STEPSTARTED']._serialized_start=1780
-  _globals['_STEPSTARTED']._serialized_end=1842
-  _globals['_STEPPROGRESS']._serialized_start=1844
-  _globals['_STEPPROGRESS']._serialized_end=1945
-  _globals['_TEXTDELTA']._serialized_start=1947
-  _globals['_TEXTDELTA']._serialized_end=2006
-  _globals['_TOOLSTARTED']._serialized_start=2008
-  _globals['_TOOLSTARTED']._serialized_end=2130
-  _globals['_TOOLFINISHED']._serialized_start=2133
-  _globals['_TOOLFINISHED']._serialized_end=2318
-  _globals['_USAGEREPORTED']._serialized_start=2320
-  _globals['_USAGEREPORTED']._serialized_end=2413
-  _globals['_STEPSADDED']._serialized_start=2415
-  _globals['_STEPSADDED']._serialized_end=2494
-  _globals['_APPROVALREQUESTED']._serialized_start=2496
-  _globals['_APPROVALREQUESTED']._serialized_end=2549
-  _globals['_APPROVALRESOLVED']._serialized_start=2552
-  _globals['_APPROVALRESOLVED']._serialized_end=2688
-  _globals['_STEPCOMPLETED']._serialized_start=2691
-  _globals['_STEPCOMPLETED']._serialized_end=2841
-  _globals['_STEPFAILED']._serialized_start=2844
-  _globals['_STEPFAILED']._serialized_end=3002
-  _globals['_TASKCOMPLETED']._serialized_start=3005
-  _globals['_TASKCOMPLETED']._serialized_end=3134
-  _globals['_TASKFAILED']._serialized_start=3137
-  _globals['_TASKFAILED']._serialized_end=3268
-  _globals['_TASKCANCELLED']._serialized_start=3270
-  _globals['_TASKCANCELLED']._serialized_end=3359
-  _globals['_CHECKPOINT']._serialized_start=3361
-  _globals['_CHECKPOINT']._serialized_end=3396
+  _globals['_TASKEVENT']._serialized_end=1648
+  _globals['_TASKSUBMITTED']._serialized_start=1650
+  _globals['_TASKSUBMITTED']._serialized_end=1734
+  _globals['_TASKPLANNED']._serialized_start=1736
+  _globals['_TASKPLANNED']._serialized_end=1843
+  _globals['_STEPSTARTED']._serialized_start=1845
+  _globals['_STEPSTARTED']._serialized_end=1907
+  _globals['_STEPPROGRESS']._serialized_start=1909
+  _globals['_STEPPROGRESS']._serialized_end=2010
+  _globals['_TEXTDELTA']._serialized_start=2012
+  _globals['_TEXTDELTA']._serialized_end=2071
+  _globals['_TOOLSTARTED']._serialized_start=2073
+  _globals['_TOOLSTARTED']._serialized_end=2195
+  _globals['_TOOLFINISHED']._serialized_start=2198
+  _globals['_TOOLFINISHED']._serialized_end=2383
+  _globals['_USAGEREPORTED']._serialized_start=2385
+  _globals['_USAGEREPORTED']._serialized_end=2478
+  _globals['_STEPSADDED']._serialized_start=2480
+  _globals['_STEPSADDED']._serialized_end=2559
+  _globals['_APPROVALREQUESTED']._serialized_start=2561
+  _globals['_APPROVALREQUESTED']._serialized_end=2614
+  _globals['_APPROVALRESOLVED']._serialized_start=2617
+  _globals['_APPROVALRESOLVED']._serialized_end=2753
+  _globals['_STEPCOMPLETED']._serialized_start=2756
+  _globals['_STEPCOMPLETED']._serialized_end=2906
+  _globals['_STEPFAILED']._serialized_start=2909
+  _globals['_STEPFAILED']._serialized_end=3067
+  _globals['_TASKCOMPLETED']._serialized_start=3070
+  _globals['_TASKCOMPLETED']._serialized_end=3199
+  _globals['_TASKFAILED']._serialized_start=3202
+  _globals['_TASKFAILED']._serialized_end=3397
+  _globals['_TASKCANCELLED']._serialized_start=3399
+  _globals['_TASKCANCELLED']._serialized_end=3488
+  _globals['_CHECKPOINT']._serialized_start=3490
+  _globals['_CHECKPOINT']._serialized_end=3525
+  _globals['_TASKRETRIED']._serialized_start=3527
+  _globals['_TASKRETRIED']._serialized_end=3558
 # @@protoc_insertion_point(module_scope)

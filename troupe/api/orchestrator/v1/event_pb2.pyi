@@ -79,6 +79,7 @@ class TaskEvent(_message.Message):
     TASK_FAILED_FIELD_NUMBER: _builtins.int
     TASK_CANCELLED_FIELD_NUMBER: _builtins.int
     CHECKPOINT_FIELD_NUMBER: _builtins.int
+    TASK_RETRIED_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     """The task."""
     sequence: _builtins.int
@@ -155,6 +156,10 @@ class TaskEvent(_message.Message):
     def checkpoint(self) -> Global___Checkpoint:
         """No event of the history: the stream is alive. Sent on idle streams."""
 
+    @_builtins.property
+    def task_retried(self) -> Global___TaskRetried:
+        """A failed task was taken up again: the terminal event before this one was not the last."""
+
     def __init__(
         self,
         *,
@@ -178,12 +183,13 @@ class TaskEvent(_message.Message):
         task_failed: Global___TaskFailed | None = ...,
         task_cancelled: Global___TaskCancelled | None = ...,
         checkpoint: Global___Checkpoint | None = ...,
+        task_retried: Global___TaskRetried | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["approval_requested", b"approval_requested", "approval_resolved", b"approval_resolved", "checkpoint", b"checkpoint", "event", b"event", "event_time", b"event_time", "step_completed", b"step_completed", "step_failed", b"step_failed", "step_progress", b"step_progress", "step_started", b"step_started", "steps_added", b"steps_added", "task_cancelled", b"task_cancelled", "task_completed", b"task_completed", "task_failed", b"task_failed", "task_planned", b"task_planned", "task_submitted", b"task_submitted", "text_delta", b"text_delta", "tool_finished", b"tool_finished", "tool_started", b"tool_started", "usage_reported", b"usage_reported"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["approval_requested", b"approval_requested", "approval_resolved", b"approval_resolved", "checkpoint", b"checkpoint", "event", b"event", "event_time", b"event_time", "step_completed", b"step_completed", "step_failed", b"step_failed", "step_progress", b"step_progress", "step_started", b"step_started", "steps_added", b"steps_added", "task_cancelled", b"task_cancelled", "task_completed", b"task_completed", "task_failed", b"task_failed", "task_planned", b"task_planned", "task_retried", b"task_retried", "task_submitted", b"task_submitted", "text_delta", b"text_delta", "tool_finished", b"tool_finished", "tool_started", b"tool_started", "usage_reported", b"usage_reported"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval_requested", b"approval_requested", "approval_resolved", b"approval_resolved", "checkpoint", b"checkpoint", "event", b"event", "event_time", b"event_time", "sequence", b"sequence", "step_completed", b"step_completed", "step_failed", b"step_failed", "step_progress", b"step_progress", "step_started", b"step_started", "steps_added", b"steps_added", "task_cancelled", b"task_cancelled", "task_completed", b"task_completed", "task_failed", b"task_failed", "task_id", b"task_id", "task_planned", b"task_planned", "task_submitted", b"task_submitted", "text_delta", b"text_delta", "tool_finished", b"tool_finished", "tool_started", b"tool_started", "usage_reported", b"usage_reported"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval_requested", b"approval_requested", "approval_resolved", b"approval_resolved", "checkpoint", b"checkpoint", "event", b"event", "event_time", b"event_time", "sequence", b"sequence", "step_completed", b"step_completed", "step_failed", b"step_failed", "step_progress", b"step_progress", "step_started", b"step_started", "steps_added", b"steps_added", "task_cancelled", b"task_cancelled", "task_completed", b"task_completed", "task_failed", b"task_failed", "task_id", b"task_id", "task_planned", b"task_planned", "task_retried", b"task_retried", "task_submitted", b"task_submitted", "text_delta", b"text_delta", "tool_finished", b"tool_finished", "tool_started", b"tool_started", "usage_reported", b"usage_reported"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["task_submitted", "task_planned", "step_started", "step_progress", "text_delta", "tool_started", "tool_finished", "usage_reported", "steps_added", "approval_requested", "approval_resolved", "step_completed", "step_failed", "task_completed", "task_failed", "task_cancelled", "checkpoint"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["task_submitted", "task_planned", "step_started", "step_progress", "text_delta", "tool_started", "tool_finished", "usage_reported", "steps_added", "approval_requested", "approval_resolved", "step_completed", "step_failed", "task_completed", "task_failed", "task_cancelled", "checkpoint", "task_retried"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
@@ -672,6 +678,7 @@ class TaskFailed(_message.Message):
     ERROR_FIELD_NUMBER: _builtins.int
     STEP_ID_FIELD_NUMBER: _builtins.int
     METRICS_FIELD_NUMBER: _builtins.int
+    PARTIAL_OUTPUT_FIELD_NUMBER: _builtins.int
     step_id: _builtins.str
     """The step whose failure it was; empty when it was none's."""
     @_builtins.property
@@ -682,16 +689,21 @@ class TaskFailed(_message.Message):
     def metrics(self) -> _task_pb2.TaskMetrics:
         """What the task took."""
 
+    @_builtins.property
+    def partial_output(self) -> _task_pb2.TaskOutput:
+        """What the last step that completed produced; unset when none did."""
+
     def __init__(
         self,
         *,
         error: _error_pb2.Error | None = ...,
         step_id: _builtins.str = ...,
         metrics: _task_pb2.TaskMetrics | None = ...,
+        partial_output: _task_pb2.TaskOutput | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "metrics", b"metrics"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "metrics", b"metrics", "partial_output", b"partial_output"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "metrics", b"metrics", "step_id", b"step_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "metrics", b"metrics", "partial_output", b"partial_output", "step_id", b"step_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -746,3 +758,27 @@ class Checkpoint(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Checkpoint: _TypeAlias = Checkpoint  # noqa: Y015
+
+@_typing.final
+class TaskRetried(_message.Message):
+    """A failed task was taken up again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STEP_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def step_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The steps that are done again; those that completed are kept."""
+
+    def __init__(
+        self,
+        *,
+        step_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["step_ids", b"step_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TaskRetried: _TypeAlias = TaskRetried  # noqa: Y015

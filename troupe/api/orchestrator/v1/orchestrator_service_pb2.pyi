@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from troupe.api.agent.v1 import agent_service_pb2 as _agent_service_pb2
+from troupe.api.common.v1 import error_pb2 as _error_pb2
 from troupe.api.orchestrator.v1 import event_pb2 as _event_pb2
 from troupe.api.orchestrator.v1 import task_pb2 as _task_pb2
 import builtins as _builtins
@@ -45,6 +46,30 @@ ON_DISCONNECT_DETACH: OnDisconnect.ValueType  # 1
 ON_DISCONNECT_CANCEL: OnDisconnect.ValueType  # 2
 """The task is cancelled."""
 Global___OnDisconnect: _TypeAlias = OnDisconnect  # noqa: Y015
+
+class _EventSelection:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _EventSelectionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EventSelection.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    EVENT_SELECTION_UNSPECIFIED: _EventSelection.ValueType  # 0
+    """The same as ALL."""
+    EVENT_SELECTION_ALL: _EventSelection.ValueType  # 1
+    """Every event."""
+    EVENT_SELECTION_TERMINAL: _EventSelection.ValueType  # 2
+    """The terminal one, and what was recorded together with it."""
+
+class EventSelection(_EventSelection, metaclass=_EventSelectionEnumTypeWrapper):
+    """Which events of a task are sent."""
+
+EVENT_SELECTION_UNSPECIFIED: EventSelection.ValueType  # 0
+"""The same as ALL."""
+EVENT_SELECTION_ALL: EventSelection.ValueType  # 1
+"""Every event."""
+EVENT_SELECTION_TERMINAL: EventSelection.ValueType  # 2
+"""The terminal one, and what was recorded together with it."""
+Global___EventSelection: _TypeAlias = EventSelection  # noqa: Y015
 
 class _CancelMode:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -125,6 +150,124 @@ class RunTaskResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RunTaskResponse: _TypeAlias = RunTaskResponse  # noqa: Y015
+
+@_typing.final
+class TaskSubmission(_message.Message):
+    """One task of many."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """The caller's own id of this submission, which the result repeats; required."""
+    events: Global___EventSelection.ValueType
+    """Which of its events are sent."""
+    @_builtins.property
+    def task(self) -> _task_pb2.TaskSpec:
+        """What to do."""
+
+    def __init__(
+        self,
+        *,
+        task: _task_pb2.TaskSpec | None = ...,
+        request_id: _builtins.str = ...,
+        events: Global___EventSelection.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["task", b"task"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "request_id", b"request_id", "task", b"task"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TaskSubmission: _TypeAlias = TaskSubmission  # noqa: Y015
+
+@_typing.final
+class RunTasksRequest(_message.Message):
+    """Submits some tasks."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBMISSIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def submissions(self) -> _containers.RepeatedCompositeFieldContainer[Global___TaskSubmission]:
+        """The tasks; up to 1000 in a message."""
+
+    def __init__(
+        self,
+        *,
+        submissions: _abc.Iterable[Global___TaskSubmission] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["submissions", b"submissions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RunTasksRequest: _TypeAlias = RunTasksRequest  # noqa: Y015
+
+@_typing.final
+class SubmissionResult(_message.Message):
+    """What became of a submission."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """The submission."""
+    task_id: _builtins.str
+    """The task's id; empty when the submission was refused."""
+    @_builtins.property
+    def error(self) -> _error_pb2.Error:
+        """Why it was refused."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        task_id: _builtins.str = ...,
+        error: _error_pb2.Error | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "request_id", b"request_id", "task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SubmissionResult: _TypeAlias = SubmissionResult  # noqa: Y015
+
+@_typing.final
+class RunTasksResponse(_message.Message):
+    """What is ready: results, events, or both."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENTS_FIELD_NUMBER: _builtins.int
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.TaskEvent]:
+        """Events of any of the tasks, in order of their sequence within a task."""
+
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___SubmissionResult]:
+        """Results of submissions. A task's events may come before its result."""
+
+    def __init__(
+        self,
+        *,
+        events: _abc.Iterable[_event_pb2.TaskEvent] | None = ...,
+        results: _abc.Iterable[Global___SubmissionResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RunTasksResponse: _TypeAlias = RunTasksResponse  # noqa: Y015
 
 @_typing.final
 class SubmitTaskRequest(_message.Message):
@@ -620,6 +763,7 @@ class ResolveApprovalRequest(_message.Message):
     DECISION_FIELD_NUMBER: _builtins.int
     COMMENT_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    DECIDED_BY_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     """The task."""
     step_id: _builtins.str
@@ -630,6 +774,8 @@ class ResolveApprovalRequest(_message.Message):
     """Why, for the task's history."""
     request_id: _builtins.str
     """The caller's own id of this request."""
+    decided_by: _builtins.str
+    """Who decides, for the task's history."""
     def __init__(
         self,
         *,
@@ -638,10 +784,11 @@ class ResolveApprovalRequest(_message.Message):
         decision: _event_pb2.ApprovalDecision.ValueType = ...,
         comment: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        decided_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["comment", b"comment", "decision", b"decision", "request_id", b"request_id", "step_id", b"step_id", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["comment", b"comment", "decided_by", b"decided_by", "decision", b"decision", "request_id", b"request_id", "step_id", b"step_id", "task_id", b"task_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -43,6 +43,11 @@ class OrchestratorServiceStub:
                 request_serializer=troupe_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.RunTaskRequest.SerializeToString,
                 response_deserializer=troupe_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.RunTaskResponse.FromString,
                 _registered_method=True)
+        self.RunTasks = channel.stream_stream(
+                '/troupe.api.orchestrator.v1.OrchestratorService/RunTasks',
+                request_serializer=troupe_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.RunTasksRequest.SerializeToString,
+                response_deserializer=troupe_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.RunTasksResponse.FromString,
+                _registered_method=True)
         self.SubmitTask = channel.unary_unary(
                 '/troupe.api.orchestrator.v1.OrchestratorService/SubmitTask',
                 request_serializer=troupe_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.SubmitTaskRequest.SerializeToString,
@@ -107,6 +112,18 @@ class OrchestratorServiceServicer:
         the first to the terminal one. The task outlives the stream unless `on_disconnect` says otherwise.
 
         Errors: those of `SubmitTask` and `WatchTask`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RunTasks(self, request_iterator, context):
+        """Submits many tasks over one stream and follows all of them on it, for services that run thousands: one
+        message carries many submissions, or many events. Every submission is answered by one result; one that was
+        refused leaves the others alone. The stream ends when the caller has closed its side and every accepted task
+        has ended. After a cut, send the submissions again under their `request_id`s: they attach to their tasks.
+
+        Errors: none of its own; those of `SubmitTask` stand in the results.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -189,8 +206,7 @@ class OrchestratorServiceServicer:
     def RetryTask(self, request, context):
         """Takes up a failed task from its failed steps; outputs of completed ones are kept.
 
-        Errors: NOT_FOUND (`TASK_NOT_FOUND`); FAILED_PRECONDITION (`INVALID_TASK_STATE`) unless it failed;
-        UNIMPLEMENTED (`NOT_IMPLEMENTED`).
+        Errors: NOT_FOUND (`TASK_NOT_FOUND`); FAILED_PRECONDITION (`INVALID_TASK_STATE`) unless it failed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -200,7 +216,7 @@ class OrchestratorServiceServicer:
         """Lets a step that waits for a person go on, or fail.
 
         Errors: NOT_FOUND (`TASK_NOT_FOUND`, `STEP_NOT_FOUND`); FAILED_PRECONDITION (`INVALID_TASK_STATE`)
-        when the step does not wait; UNIMPLEMENTED (`NOT_IMPLEMENTED`).
+        when the step does not wait, and was not decided the same way before.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -213,6 +229,11 @@ def add_OrchestratorServiceServicer_to_server(servicer, server):
                     servicer.RunTask,
                     request_deserializer=troupe_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.RunTaskRequest.FromString,
                     response_serializer=troupe_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.RunTaskResponse.SerializeToString,
+            ),
+            'RunTasks': grpc.stream_stream_rpc_method_handler(
+                    servicer.RunTasks,
+                    request_deserializer=troupe_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.RunTasksRequest.FromString,
+                    response_serializer=troupe_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.RunTasksResponse.SerializeToString,
             ),
             'SubmitTask': grpc.unary_unary_rpc_method_handler(
                     servicer.SubmitTask,
@@ -296,6 +317,33 @@ class OrchestratorService:
             '/troupe.api.orchestrator.v1.OrchestratorService/RunTask',
             troupe_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.RunTaskRequest.SerializeToString,
             troupe_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.RunTaskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RunTasks(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/troupe.api.orchestrator.v1.OrchestratorService/RunTasks',
+            troupe_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.RunTasksRequest.SerializeToString,
+            troupe_dot_api_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.RunTasksResponse.FromString,
             options,
             channel_credentials,
             insecure,

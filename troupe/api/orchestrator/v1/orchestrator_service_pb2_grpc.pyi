@@ -43,6 +43,14 @@ class OrchestratorServiceStub:
 
     Errors: those of `SubmitTask` and `WatchTask`.
     """
+    RunTasks: _grpc.StreamStreamMultiCallable[_orchestrator_service_pb2.RunTasksRequest, _orchestrator_service_pb2.RunTasksResponse]
+    """Submits many tasks over one stream and follows all of them on it, for services that run thousands: one
+    message carries many submissions, or many events. Every submission is answered by one result; one that was
+    refused leaves the others alone. The stream ends when the caller has closed its side and every accepted task
+    has ended. After a cut, send the submissions again under their `request_id`s: they attach to their tasks.
+
+    Errors: none of its own; those of `SubmitTask` stand in the results.
+    """
     SubmitTask: _grpc.UnaryUnaryMultiCallable[_orchestrator_service_pb2.SubmitTaskRequest, _orchestrator_service_pb2.SubmitTaskResponse]
     """Plans, stores and dispatches a task. When it answers, the task can no longer be lost.
 
@@ -88,14 +96,13 @@ class OrchestratorServiceStub:
     RetryTask: _grpc.UnaryUnaryMultiCallable[_orchestrator_service_pb2.RetryTaskRequest, _orchestrator_service_pb2.RetryTaskResponse]
     """Takes up a failed task from its failed steps; outputs of completed ones are kept.
 
-    Errors: NOT_FOUND (`TASK_NOT_FOUND`); FAILED_PRECONDITION (`INVALID_TASK_STATE`) unless it failed;
-    UNIMPLEMENTED (`NOT_IMPLEMENTED`).
+    Errors: NOT_FOUND (`TASK_NOT_FOUND`); FAILED_PRECONDITION (`INVALID_TASK_STATE`) unless it failed.
     """
     ResolveApproval: _grpc.UnaryUnaryMultiCallable[_orchestrator_service_pb2.ResolveApprovalRequest, _orchestrator_service_pb2.ResolveApprovalResponse]
     """Lets a step that waits for a person go on, or fail.
 
     Errors: NOT_FOUND (`TASK_NOT_FOUND`, `STEP_NOT_FOUND`); FAILED_PRECONDITION (`INVALID_TASK_STATE`)
-    when the step does not wait; UNIMPLEMENTED (`NOT_IMPLEMENTED`).
+    when the step does not wait, and was not decided the same way before.
     """
 
 @_typing.type_check_only
@@ -112,6 +119,14 @@ class OrchestratorServiceAsyncStub(OrchestratorServiceStub):
     the first to the terminal one. The task outlives the stream unless `on_disconnect` says otherwise.
 
     Errors: those of `SubmitTask` and `WatchTask`.
+    """
+    RunTasks: _aio.StreamStreamMultiCallable[_orchestrator_service_pb2.RunTasksRequest, _orchestrator_service_pb2.RunTasksResponse]  # type: ignore[assignment]
+    """Submits many tasks over one stream and follows all of them on it, for services that run thousands: one
+    message carries many submissions, or many events. Every submission is answered by one result; one that was
+    refused leaves the others alone. The stream ends when the caller has closed its side and every accepted task
+    has ended. After a cut, send the submissions again under their `request_id`s: they attach to their tasks.
+
+    Errors: none of its own; those of `SubmitTask` stand in the results.
     """
     SubmitTask: _aio.UnaryUnaryMultiCallable[_orchestrator_service_pb2.SubmitTaskRequest, _orchestrator_service_pb2.SubmitTaskResponse]  # type: ignore[assignment]
     """Plans, stores and dispatches a task. When it answers, the task can no longer be lost.
@@ -158,14 +173,13 @@ class OrchestratorServiceAsyncStub(OrchestratorServiceStub):
     RetryTask: _aio.UnaryUnaryMultiCallable[_orchestrator_service_pb2.RetryTaskRequest, _orchestrator_service_pb2.RetryTaskResponse]  # type: ignore[assignment]
     """Takes up a failed task from its failed steps; outputs of completed ones are kept.
 
-    Errors: NOT_FOUND (`TASK_NOT_FOUND`); FAILED_PRECONDITION (`INVALID_TASK_STATE`) unless it failed;
-    UNIMPLEMENTED (`NOT_IMPLEMENTED`).
+    Errors: NOT_FOUND (`TASK_NOT_FOUND`); FAILED_PRECONDITION (`INVALID_TASK_STATE`) unless it failed.
     """
     ResolveApproval: _aio.UnaryUnaryMultiCallable[_orchestrator_service_pb2.ResolveApprovalRequest, _orchestrator_service_pb2.ResolveApprovalResponse]  # type: ignore[assignment]
     """Lets a step that waits for a person go on, or fail.
 
     Errors: NOT_FOUND (`TASK_NOT_FOUND`, `STEP_NOT_FOUND`); FAILED_PRECONDITION (`INVALID_TASK_STATE`)
-    when the step does not wait; UNIMPLEMENTED (`NOT_IMPLEMENTED`).
+    when the step does not wait, and was not decided the same way before.
     """
 
 class OrchestratorServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -185,6 +199,20 @@ class OrchestratorServiceServicer(metaclass=_abc_1.ABCMeta):
         the first to the terminal one. The task outlives the stream unless `on_disconnect` says otherwise.
 
         Errors: those of `SubmitTask` and `WatchTask`.
+        """
+
+    @_abc_1.abstractmethod
+    def RunTasks(
+        self,
+        request_iterator: _MaybeAsyncIterator[_orchestrator_service_pb2.RunTasksRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_orchestrator_service_pb2.RunTasksResponse], _abc.AsyncIterator[_orchestrator_service_pb2.RunTasksResponse]]:
+        """Submits many tasks over one stream and follows all of them on it, for services that run thousands: one
+        message carries many submissions, or many events. Every submission is answered by one result; one that was
+        refused leaves the others alone. The stream ends when the caller has closed its side and every accepted task
+        has ended. After a cut, send the submissions again under their `request_id`s: they attach to their tasks.
+
+        Errors: none of its own; those of `SubmitTask` stand in the results.
         """
 
     @_abc_1.abstractmethod
@@ -285,8 +313,7 @@ class OrchestratorServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_orchestrator_service_pb2.RetryTaskResponse, _abc.Awaitable[_orchestrator_service_pb2.RetryTaskResponse]]:
         """Takes up a failed task from its failed steps; outputs of completed ones are kept.
 
-        Errors: NOT_FOUND (`TASK_NOT_FOUND`); FAILED_PRECONDITION (`INVALID_TASK_STATE`) unless it failed;
-        UNIMPLEMENTED (`NOT_IMPLEMENTED`).
+        Errors: NOT_FOUND (`TASK_NOT_FOUND`); FAILED_PRECONDITION (`INVALID_TASK_STATE`) unless it failed.
         """
 
     @_abc_1.abstractmethod
@@ -298,7 +325,7 @@ class OrchestratorServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lets a step that waits for a person go on, or fail.
 
         Errors: NOT_FOUND (`TASK_NOT_FOUND`, `STEP_NOT_FOUND`); FAILED_PRECONDITION (`INVALID_TASK_STATE`)
-        when the step does not wait; UNIMPLEMENTED (`NOT_IMPLEMENTED`).
+        when the step does not wait, and was not decided the same way before.
         """
 
 def add_OrchestratorServiceServicer_to_server(servicer: OrchestratorServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -88,11 +88,11 @@ class _StepStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StepState.V
     STEP_STATE_COMPLETED: _StepState.ValueType  # 7
     """Its output is recorded."""
     STEP_STATE_FAILED: _StepState.ValueType  # 8
-    """Its last attempt failed."""
+    """Its last attempt failed, or a person rejected it."""
     STEP_STATE_CANCELLED: _StepState.ValueType  # 9
     """The task was cancelled or failed while the step ran."""
     STEP_STATE_SKIPPED: _StepState.ValueType  # 10
-    """The task ended before the step could start."""
+    """The task ended while the step waited: for others, a worker, its next attempt or a person."""
 
 class StepState(_StepState, metaclass=_StepStateEnumTypeWrapper):
     """Where a step stands. The last four are final."""
@@ -114,11 +114,11 @@ STEP_STATE_AWAITING_APPROVAL: StepState.ValueType  # 6
 STEP_STATE_COMPLETED: StepState.ValueType  # 7
 """Its output is recorded."""
 STEP_STATE_FAILED: StepState.ValueType  # 8
-"""Its last attempt failed."""
+"""Its last attempt failed, or a person rejected it."""
 STEP_STATE_CANCELLED: StepState.ValueType  # 9
 """The task was cancelled or failed while the step ran."""
 STEP_STATE_SKIPPED: StepState.ValueType  # 10
-"""The task ended before the step could start."""
+"""The task ended while the step waited: for others, a worker, its next attempt or a person."""
 Global___StepState: _TypeAlias = StepState  # noqa: Y015
 
 class _Planner:
@@ -148,6 +148,36 @@ PLANNER_RULES: Planner.ValueType  # 2
 PLANNER_MODEL: Planner.ValueType  # 3
 """A language model, checked against the schema of plans."""
 Global___Planner: _TypeAlias = Planner  # noqa: Y015
+
+class _Priority:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PriorityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Priority.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PRIORITY_UNSPECIFIED: _Priority.ValueType  # 0
+    """The same as NORMAL."""
+    PRIORITY_LOW: _Priority.ValueType  # 1
+    """After all others of the project."""
+    PRIORITY_NORMAL: _Priority.ValueType  # 2
+    """In between."""
+    PRIORITY_HIGH: _Priority.ValueType  # 3
+    """Before all others of the project."""
+
+class Priority(_Priority, metaclass=_PriorityEnumTypeWrapper):
+    """Which of a project's waiting steps go first. Projects take turns whatever the priority of their tasks. What was
+    handed to an agent's workers already, some steps at a time, keeps its place.
+    """
+
+PRIORITY_UNSPECIFIED: Priority.ValueType  # 0
+"""The same as NORMAL."""
+PRIORITY_LOW: Priority.ValueType  # 1
+"""After all others of the project."""
+PRIORITY_NORMAL: Priority.ValueType  # 2
+"""In between."""
+PRIORITY_HIGH: Priority.ValueType  # 3
+"""Before all others of the project."""
+Global___Priority: _TypeAlias = Priority  # noqa: Y015
 
 @_typing.final
 class Plan(_message.Message):
@@ -262,6 +292,7 @@ class TaskSpec(_message.Message):
     TIMEOUT_FIELD_NUMBER: _builtins.int
     WEBHOOK_URL_FIELD_NUMBER: _builtins.int
     MEMORY_FILTER_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
     input: _builtins.str
     """The request, in the caller's words."""
     model: _builtins.str
@@ -269,7 +300,11 @@ class TaskSpec(_message.Message):
     conversation_id: _builtins.str
     """The conversation that the task belongs to."""
     webhook_url: _builtins.str
-    """Called with the task when it has ended."""
+    """Called with the task when it has ended: a POST signed by the Standard Webhooks specification, repeated until
+    it is taken. The deployment must have a signing secret.
+    """
+    priority: Global___Priority.ValueType
+    """Which of the project's waiting steps go first."""
     @_builtins.property
     def plan(self) -> Global___Plan:
         """The caller's own plan; unset lets the planner make one."""
@@ -302,10 +337,11 @@ class TaskSpec(_message.Message):
         timeout: _duration_pb2.Duration | None = ...,
         webhook_url: _builtins.str = ...,
         memory_filter: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        priority: Global___Priority.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "plan", b"plan", "timeout", b"timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "conversation_id", b"conversation_id", "input", b"input", "labels", b"labels", "memory_filter", b"memory_filter", "model", b"model", "plan", b"plan", "timeout", b"timeout", "webhook_url", b"webhook_url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "conversation_id", b"conversation_id", "input", b"input", "labels", b"labels", "memory_filter", b"memory_filter", "model", b"model", "plan", b"plan", "priority", b"priority", "timeout", b"timeout", "webhook_url", b"webhook_url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -453,7 +489,7 @@ class Task(_message.Message):
 
     @_builtins.property
     def output(self) -> Global___TaskOutput:
-        """What it produced. Set when completed."""
+        """What it produced. Set when completed; when failed, what the last step that completed produced."""
 
     @_builtins.property
     def error(self) -> _error_pb2.Error:
@@ -495,12 +531,15 @@ class StepMetrics(_message.Message):
     QUEUE_WAIT_FIELD_NUMBER: _builtins.int
     EXECUTION_TIME_FIELD_NUMBER: _builtins.int
     USAGE_FIELD_NUMBER: _builtins.int
+    COST_UNITS_FIELD_NUMBER: _builtins.int
     step_id: _builtins.str
     """The step."""
     agent: _builtins.str
     """Its agent."""
     attempts: _builtins.int
     """Attempts started."""
+    cost_units: _builtins.int
+    """Price of its attempts in the deployment's own units, for work that has no price in money."""
     @_builtins.property
     def queue_wait(self) -> _duration_pb2.Duration:
         """From ready to the start of its last attempt."""
@@ -522,10 +561,11 @@ class StepMetrics(_message.Message):
         queue_wait: _duration_pb2.Duration | None = ...,
         execution_time: _duration_pb2.Duration | None = ...,
         usage: _usage_pb2.Usage | None = ...,
+        cost_units: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["execution_time", b"execution_time", "queue_wait", b"queue_wait", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "attempts", b"attempts", "execution_time", b"execution_time", "queue_wait", b"queue_wait", "step_id", b"step_id", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "attempts", b"attempts", "cost_units", b"cost_units", "execution_time", b"execution_time", "queue_wait", b"queue_wait", "step_id", b"step_id", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -544,10 +584,13 @@ class TaskMetrics(_message.Message):
     USAGE_FIELD_NUMBER: _builtins.int
     STEPS_FIELD_NUMBER: _builtins.int
     EVENTS_FIELD_NUMBER: _builtins.int
+    COST_UNITS_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     """The task."""
     events: _builtins.int
     """Events so far."""
+    cost_units: _builtins.int
+    """Price of all steps in the deployment's own units."""
     @_builtins.property
     def plan_time(self) -> _duration_pb2.Duration:
         """Time that planning took."""
@@ -578,10 +621,11 @@ class TaskMetrics(_message.Message):
         usage: _usage_pb2.Usage | None = ...,
         steps: _abc.Iterable[Global___StepMetrics] | None = ...,
         events: _builtins.int = ...,
+        cost_units: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["plan_time", b"plan_time", "queue_wait", b"queue_wait", "total_time", b"total_time", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "plan_time", b"plan_time", "queue_wait", b"queue_wait", "steps", b"steps", "task_id", b"task_id", "total_time", b"total_time", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost_units", b"cost_units", "events", b"events", "plan_time", b"plan_time", "queue_wait", b"queue_wait", "steps", b"steps", "task_id", b"task_id", "total_time", b"total_time", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,88 @@
+-- What time sets off: expired leases, retries, deadlines, and the end of what is kept.
+
+-- Takes over a step whose worker stopped renewing its lease.
+local function take_over(member, max_lost)
+  local id, step, attempt = string.match(member, '^(.-)|(.-)|(%d+)$')
+  local task, number = open_task(id), tonumber(attempt)
+  redis.call('ZREM', prefix .. ':leases', member)
+  if not holds(task, step, number) then return 0 end
+  local s = edit(task, step)
+  s[S.lost] = s[S.lost] + 1
+  if s[S.lost] >= max_lost and not is_cancelling(task) then
+    close_attempt(task, step, number, STEP.FAILED, {})
+    set(task, step .. ':error', FAILURE.lease)
+    fail_task(task, FAILURE.lease, step)
+  else
+    put_back(task, step, number, {})
+  end
+  save(task)
+  return 1
+end
+
+local function start_retry(member)
+  local id, step, attempt = string.match(member, '^r|(.-)|(.-)|(%d+)$')
+  local task = open_task(id)
+  local s = read(task, { step }) and step_of(task, step)
+  if not s or s[S.state] ~= STEP.RETRYING or s[S.attempt] ~= tonumber(attempt) then return 0 end
+  make_ready(task, { step }, {})
+  save(task)
+  return 1
+end
+
+local function end_late(id)
+  local task = open_task(id)
+  if not read(task) or task.t[T.state] > TASK.CANCELLING then return 0 end
+  fail_task(task, FAILURE.deadline, '')
+  save(task)
+  return 1
+end
+
+local function forget_expired(limit)
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', prefix .. ':expiring', '-inf', now, 'LIMIT', 0, limit)) do
+    local project, id = string.match(member, '^(.*) (%S+)$')
+    redis.call('ZREM', prefix .. ':index:' .. project, id)
+    redis.call('ZREM', prefix .. ':expiring', member)
+  end
+end
+
+-- Sends messages again that were delivered to a worker which died before it began their steps.
+local function redeliver(agent, idle)
+  local stream = ready_stream(agent)
+  local pending = redis.pcall('XPENDING', stream, NAME.group)
+  if type(pending) ~= 'table' or pending.err or pending[1] == 0 then return 0 end
+  local _, messages = unpack(redis.call('XAUTOCLAIM', stream, NAME.group, NAME.consumer, idle, '0-0', 'COUNT', 100))
+  for _, message in ipairs(messages) do
+    if message and message[2] then
+      settle(agent, message[1])
+      send(agent, message[2][2], message[2][4])
+    end
+  end
+  return #messages
+end
+
+-- Answers with counts: leases taken over, retries started, tasks ended, messages sent again; then what is leased,
+-- delayed and open by project, and of each agent asked for what is in its ready stream and what waits behind it.
+function operations.tick(a)
+  local taken, retried, ended, resent = 0, 0, 0, 0
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', prefix .. ':leases', '-inf', now, 'LIMIT', 0, a.limit)) do
+    taken = taken + take_over(member, a.max_lost_leases)
+  end
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', prefix .. ':due', '-inf', now, 'LIMIT', 0, a.limit)) do
+    redis.call('ZREM', prefix .. ':due', member)
+    if string.sub(member, 1, 2) == 'd|' then
+      ended = ended + end_late(string.sub(member, 3))
+    else
+      retried = retried + start_retry(member)
+    end
+  end
+  forget_expired(a.limit)
+  local lags, waits = {}, {}
+  for _, agent in ipairs(a.agents) do
+    resent = resent + redeliver(agent, a.idle)
+    refill(agent)
+    table.insert(lags, ready_length(agent))
+    table.insert(waits, waiting_count(agent))
+  end
+  return { 'ticked', taken, retried, ended, resent, redis.call('ZCARD', prefix .. ':leases'),
+    redis.call('ZCARD', prefix .. ':due'), redis.call('HGETALL', prefix .. ':open'), lags, waits }
+end
