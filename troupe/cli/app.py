@@ -14,6 +14,8 @@ COMMANDS: Final = (
     "tasks",
     "show",
     "cancel",
+    "retry",
+    "approve",
     "ingest",
     "agents",
     "plan",

@@ -7,7 +7,9 @@ from typing import Any, Final
 from google.protobuf.duration_pb2 import Duration
 
 from troupe.api.orchestrator.v1.event_pb2 import (
+    ApprovalDecision,
     ApprovalRequested,
+    ApprovalResolved,
     StepCompleted,
     StepFailed,
     StepProgress,
@@ -18,6 +20,7 @@ from troupe.api.orchestrator.v1.event_pb2 import (
     TaskEvent,
     TaskFailed,
     TaskPlanned,
+    TaskRetried,
     TaskSubmitted,
     ToolFinished,
 )
@@ -88,6 +91,16 @@ def _approval_asked(event: ApprovalRequested, _view: TaskView) -> Iterator[str]:
     yield f"[{event.step_id}] waits for approval: {event.summary}"
 
 
+def _approval_given(event: ApprovalResolved, _view: TaskView) -> Iterator[str]:
+    decision = "approved" if event.decision == ApprovalDecision.APPROVAL_DECISION_APPROVE else "rejected"
+    by = f" by {event.decided_by}" if event.decided_by else ""
+    yield f"[{event.step_id}] {decision}{by}{': ' + event.comment if event.comment else ''}"
+
+
+def _retried(event: TaskRetried, _view: TaskView) -> Iterator[str]:
+    yield f"taken up again: {', '.join(event.step_ids)}"
+
+
 def _step_completed(event: StepCompleted, _view: TaskView) -> Iterator[str]:
     yield f"[{event.step_id}] completed in {_duration(event.execution_time)}"
 
@@ -117,6 +130,8 @@ _LINES: Final[Mapping[str, Callable[[Any, TaskView], Iterator[str]]]] = {
     "tool_finished": _tool_returned,
     "steps_added": _added,
     "approval_requested": _approval_asked,
+    "approval_resolved": _approval_given,
+    "task_retried": _retried,
     "step_completed": _step_completed,
     "step_failed": _step_failed,
     "task_completed": _completed,

@@ -100,6 +100,18 @@ def _with_new_steps(view: TaskView, steps: Sequence[Step]) -> TaskView:
     return replace(view, steps={**view.steps, **new})
 
 
+def _retried(view: TaskView, event: Any) -> TaskView:
+    again = {i: replace(view.steps[i], state=StepState.STEP_STATE_PENDING) for i in event.step_ids if i in view.steps}
+    return replace(
+        view,
+        state=TaskState.TASK_STATE_RUNNING,
+        error=None,
+        failed_step="",
+        metrics=None,
+        steps={**view.steps, **again},
+    )
+
+
 def _completed(view: TaskView, event: Any) -> TaskView:
     return replace(view, state=TaskState.TASK_STATE_COMPLETED, output=event.output, metrics=event.metrics)
 
@@ -212,6 +224,7 @@ _OF_TASK: Final = {
     "steps_added": _added,
     "task_completed": _completed,
     "task_failed": _failed,
+    "task_retried": _retried,
     "task_cancelled": _cancelled,
 }
 _OF_STEP: Final = {

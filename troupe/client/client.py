@@ -10,7 +10,11 @@ import grpc.aio
 from troupe.api.memory.v1.memory_service_pb2 import IngestResponse
 from troupe.api.memory.v1.memory_service_pb2_grpc import MemoryServiceStub
 from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as api
-from troupe.api.orchestrator.v1.event_pb2 import TaskEvent
+from troupe.api.orchestrator.v1.event_pb2 import (
+    APPROVAL_DECISION_APPROVE,
+    APPROVAL_DECISION_REJECT,
+    TaskEvent,
+)
 from troupe.api.orchestrator.v1.orchestrator_service_pb2_grpc import OrchestratorServiceStub
 from troupe.api.orchestrator.v1.task_pb2 import Plan, Task, TaskMetrics, TaskSpec, TaskState
 from troupe.client.cursor import Cursor
@@ -103,6 +107,25 @@ class TroupeClient:
         """Cancels a task; cancelling it again changes nothing."""
         request = api.CancelTaskRequest(task_id=task_id, mode=mode, reason=reason, request_id=new_id())
         return (await self._answer(self._tasks.CancelTask(request, timeout=self._deadline))).task
+
+    async def retry(self, task_id: str) -> Task:
+        """Takes up a failed task from the steps that did not complete."""
+        request = api.RetryTaskRequest(task_id=task_id, request_id=new_id())
+        return (await self._answer(self._tasks.RetryTask(request, timeout=self._deadline))).task
+
+    async def resolve_approval(
+        self, task_id: str, step_id: str, *, approve: bool, comment: str = "", decided_by: str = ""
+    ) -> Task:
+        """Lets a step that waits for a person go on, or fail."""
+        request = api.ResolveApprovalRequest(
+            task_id=task_id,
+            step_id=step_id,
+            decision=APPROVAL_DECISION_APPROVE if approve else APPROVAL_DECISION_REJECT,
+            comment=comment,
+            decided_by=decided_by,
+            request_id=new_id(),
+        )
+        return (await self._answer(self._tasks.ResolveApproval(request, timeout=self._deadline))).task
 
     async def metrics(self, task_id: str) -> TaskMetrics:
         """Returns what a task took so far."""

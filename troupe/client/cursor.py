@@ -10,7 +10,7 @@ TERMINAL_EVENTS: Final = frozenset({"task_completed", "task_failed", "task_cance
 
 
 def is_terminal(event: TaskEvent) -> bool:
-    """Whether no event follows this one."""
+    """Whether the task has ended with this event; a failed one may be taken up again (`task_retried`)."""
     return event.WhichOneof("event") in TERMINAL_EVENTS
 
 

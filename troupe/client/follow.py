@@ -27,15 +27,20 @@ OpenStream = Callable[[Cursor], EventCall]
 """Opens a stream of the events after a cursor."""
 
 
+class _SilentError(Exception):
+    """A stream that does not say that it is alive."""
+
+
 async def follow(
     open_stream: OpenStream, *, cursor: Cursor, target: str, patience: Patience, checkpoints: bool = False
 ) -> AsyncGenerator[TaskEvent]:
-    """Yields each event after `cursor` once, in order, up to the terminal one.
+    """Yields each event after `cursor` once, in order, up to the terminal one that the history ends with.
 
     Raises:
         TroupeError: the server refused, or nobody answered for as long as `patience` allows.
     """
     retries = Retries(patience)
+    ended = False
     while True:
         problem: TroupeError | None = None
         call = open_stream(cursor)
@@ -47,10 +52,14 @@ async def follow(
                 retries.progressed()
                 if place is Place.NEXT:
                     cursor = cursor.after(event)
+                    ended = is_terminal(event)
                 if place is Place.NEXT or (checkpoints and place is Place.CHECKPOINT):
                     yield event
-                if is_terminal(event):
+            else:
+                if ended:  # a failed task that was taken up again goes on behind a terminal event
                     return
+        except _SilentError:
+            pass
         except grpc.aio.AioRpcError as error:
             problem = from_call(error, target)
             if not is_cut(problem):
@@ -61,13 +70,17 @@ async def follow(
 
 
 async def _events(call: EventCall, silence_seconds: float) -> AsyncGenerator[TaskEvent]:
-    """The events of one call; it ends when the call does or falls silent."""
+    """The events of one call.
+
+    Raises:
+        _SilentError: nothing came for too long, not even a checkpoint.
+    """
     while True:
         try:
             async with asyncio.timeout(silence_seconds):
                 message = await call.read()
         except TimeoutError:
-            return
+            raise _SilentError from None
         if message is grpc.aio.EOF:
             return
         for event in cast("EventBatch", message).events:
