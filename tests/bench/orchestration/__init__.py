@@ -1,0 +1,1 @@
+"""Orchestration's own cost, beside what people would use instead."""

@@ -1,0 +1,1 @@
+"""What tasks cost when there are many, and what steps cost when a plan has many."""
