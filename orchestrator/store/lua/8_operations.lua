@@ -41,7 +41,6 @@ function operations.submit(a)
     local id, body = string.match(seen, '^(%S+) (.*)$')
     return { body == a.body and 'attached' or 'reused', id }
   end
-  redis.call('SET', request_key, a.task .. ' ' .. a.body, 'PX', a.request_ttl)
   local task, order = open_task(a.task), {}
   for i, step in ipairs(a.steps) do order[i] = step.id end
   task.t = { TASK.SUBMITTED, 0, #order, 0, 0, 0, 0, 0, now + a.timeout, 0, 0, 0, 0, 0 }
@@ -58,6 +57,7 @@ function operations.submit(a)
   task.events = a.events
   make_ready(task, roots, a)
   save(task)
+  redis.call('SET', request_key, a.task .. ' ' .. a.body, 'PX', a.request_ttl)
   return { 'created', a.task }
 end
 
