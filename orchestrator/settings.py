@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Annotated, ClassVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from orchestrator.domain.delegation import DelegationBounds
 from orchestrator.domain.retry import RetryPolicy
@@ -119,5 +119,14 @@ class WorkerSettings(ServiceSettings):
     default_cost_units: int = Field(default=1, ge=0, description="the same for agents that `cost_units` leaves out")
     max_lost_leases: int = Field(default=8, ge=1, description="then the step fails: it kills its workers")
     webhooks: WebhookSettings = WebhookSettings()
-    tick_seconds: float = Field(default=0.2, gt=0)
+    tick_seconds: float = Field(default=0.2, gt=0, description="less than half of `lease_seconds`")
     coalesce_seconds: float = Field(default=0.015, ge=0, description="how long text deltas are gathered")
+
+    @model_validator(mode="after")
+    def _looks_at_leases_often(self) -> "WorkerSettings":
+        if self.tick_seconds >= self.lease_seconds / 2:
+            raise ValueError(
+                f"tick_seconds is {self.tick_seconds:g} and lease_seconds {self.lease_seconds:g}: clocks must be looked"
+                " at more than twice in a lease; make tick_seconds smaller or lease_seconds larger"
+            )
+        return self

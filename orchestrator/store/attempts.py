@@ -260,7 +260,7 @@ class AttemptStore:
             "limit": _TICK_LIMIT,
             "max_lost_leases": max_lost_leases,
             "agents": list(agents),
-            "idle": self._lease_ms,
+            "lease": self._lease_ms,
         }
         reply = await self._transitions.run(partition, "tick", arguments)
         _, taken_over, retried, timed_out, resent, leased, delayed, counts, ready, waiting = reply

@@ -179,6 +179,7 @@ class ModelledStore(ModelledTasks):
             await self._redis.execute("ZADD", f"{self._prefix}:leases", "XX", place, f"{task_id}|{step}|{number}")
         for place, member in enumerate(due):
             await self._redis.execute("ZADD", f"{self._prefix}:due", "XX", place, member)
+        await self._redis.execute("SET", f"{self._prefix}:spared", 0)  # leases run out at once
         ticker = self._impatient if redeliver else self._patient
         ticked = await ticker.tick(0, max_lost_leases=MAX_LOST_LEASES, agents=AGENTS)
         taken = sum(self._expire(*attempt) for attempt in expired)

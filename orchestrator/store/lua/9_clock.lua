@@ -19,6 +19,20 @@ local function take_over(member, max_lost)
   return 1
 end
 
+-- The leases that ran out. After a time in which nobody looked at the clocks (the store stood still or was gone, or every
+-- worker), those who live have a pause to renew theirs first; and then no other pause for a while, so that workers which
+-- are always late do not put it off for ever.
+local function expired_leases(lease, limit)
+  local watched, spared, pause = prefix .. ':watched', prefix .. ':spared', math.floor(lease / 2) + 1
+  local expired = redis.call('ZRANGEBYSCORE', prefix .. ':leases', '-inf', now, 'LIMIT', 0, limit)
+  if #expired > 0 and redis.call('EXISTS', watched) == 0 then
+    redis.call('SET', spared, now + pause, 'PX', 8 * pause, 'NX')
+  end
+  redis.call('SET', watched, '', 'PX', pause)
+  if #expired > 0 and now < tonumber(redis.call('GET', spared) or 0) then return {} end
+  return expired
+end
+
 local function start_retry(member)
   local id, step, attempt = string.match(member, '^r|(.-)|(.-)|(%d+)$')
   local task = open_task(id)
@@ -64,7 +78,7 @@ end
 -- delayed and open by project, and of each agent asked for what is in its ready stream and what waits behind it.
 function operations.tick(a)
   local taken, retried, ended, resent = 0, 0, 0, 0
-  for _, member in ipairs(redis.call('ZRANGEBYSCORE', prefix .. ':leases', '-inf', now, 'LIMIT', 0, a.limit)) do
+  for _, member in ipairs(expired_leases(a.lease, a.limit)) do
     taken = taken + take_over(member, a.max_lost_leases)
   end
   for _, member in ipairs(redis.call('ZRANGEBYSCORE', prefix .. ':due', '-inf', now, 'LIMIT', 0, a.limit)) do
@@ -78,7 +92,7 @@ function operations.tick(a)
   forget_expired(a.limit)
   local lags, waits = {}, {}
   for _, agent in ipairs(a.agents) do
-    resent = resent + redeliver(agent, a.idle)
+    resent = resent + redeliver(agent, a.lease)
     refill(agent)
     table.insert(lags, ready_length(agent))
     table.insert(waits, waiting_count(agent))

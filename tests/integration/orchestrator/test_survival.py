@@ -70,6 +70,26 @@ async def test_a_paused_worker_that_wakes_up_changes_nothing(own: Engine, agents
     assert [e.step_completed.attempt for e in before if e.HasField("step_completed")] == [2]
 
 
+async def test_time_in_which_every_worker_stands_still_costs_no_lease(own: Engine, agents: ScriptedAgents) -> None:
+    own.start_orchestrator()
+    worker = own.start_worker()
+    await healthy(own.address)
+    async with own.open() as channel:
+        stub: Stub = OrchestratorServiceStub(channel)
+        task_id = await submit(stub, spec(*((f"h{n}", "hanging", "x", []) for n in range(8))))
+        await _attempts(agents, task_id, 8)
+        worker.send_signal(signal.SIGSTOP)
+        await asyncio.sleep(2)  # longer than a lease
+        worker.send_signal(signal.SIGCONT)
+        # The retries of this one show that the worker looks at the clocks again.
+        flaky = await history(stub, await submit(stub, spec(("f", "flaky", "3", []))))
+        assert kinds(flaky)[-1] == "task_completed"
+        agents.gates[task_id].set()
+        events = await history(stub, task_id)
+    assert kinds(events)[-1] == "task_completed"
+    assert {event.step_started.attempt for event in events if event.HasField("step_started")} == {1}
+
+
 async def test_a_worker_that_is_stopped_hands_its_steps_back(own: Engine, agents: ScriptedAgents) -> None:
     own.start_orchestrator()
     first = own.start_worker()
