@@ -5,8 +5,10 @@ from contextlib import suppress
 
 from gateway import pages
 from gateway.access_log import NoAccessLog, StructuredAccessLog
-from gateway.application import CallLimits, GatewayApplication, ServiceAllowList
+from gateway.application import GatewayApplication, ServiceAllowList
+from gateway.dialects import Dialects
 from gateway.downstream.http1 import Http1Limits
+from gateway.methods import Methods
 from gateway.server import WebServer
 from gateway.settings import GatewaySettings
 from gateway.upstream.pool import BackendPool, ReconnectPolicy
@@ -29,7 +31,8 @@ async def serve(settings: GatewaySettings, drain: Drain) -> None:
         health=lambda: pages.health(serving=pool.serving, draining=drain.started, problems=pool.problems),
         cors_policy=CorsPolicy(settings.cors_origins),
         services=ServiceAllowList(settings.services),
-        limits=CallLimits(settings.max_message_bytes, settings.max_concurrent_calls),
+        dialects=Dialects(Methods.load(settings.descriptors), max_message_bytes=settings.max_message_bytes),
+        max_concurrent_calls=settings.max_concurrent_calls,
         access_log=StructuredAccessLog() if settings.access_log else NoAccessLog(),
     )
     server = WebServer(

@@ -12,6 +12,7 @@ class CallRecord:
     """A call that has ended."""
 
     method: str
+    protocol: str
     request_id: str
     grpc_status: bytes
     elapsed_ms: float
@@ -34,6 +35,7 @@ class StructuredAccessLog:
         get_logger().info(
             "call ended",
             method=record.method,
+            protocol=record.protocol,
             request_id=record.request_id,
             status=status.name_of(record.grpc_status),
             elapsed_ms=round(record.elapsed_ms, 1),

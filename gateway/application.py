@@ -3,32 +3,22 @@
 import asyncio
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from gateway import faults, pages
 from gateway.access_log import AccessLog
+from gateway.dialects import Asked, Dialects
 from gateway.downstream.exchange import Downstream, Upload
 from gateway.faults import fault
 from gateway.proxy import Backends, Call, CallRequest
 from gateway.wire import cors
 from gateway.wire.cors import CorsPolicy
-from gateway.wire.http1 import RequestHead
-from gateway.wire.media import Media, parse_media
 from gateway.wire.metadata import GrpcStatus
-from gateway.wire.timeout import TimeoutFormatError, parse_timeout
+from gateway.wire.request import RequestHead
 from troupe.core.ids import new_id
 
 _METHOD_PATH: Final = re.compile(rb"/([A-Za-z_][\w.]*)/([A-Za-z_]\w*)", re.ASCII)
 _REQUEST_ID: Final = re.compile(rb"[\x21-\x7e]{1,128}")
-
-
-@dataclass(frozen=True, slots=True)
-class CallLimits:
-    """What calls may ask for."""
-
-    max_message_bytes: int
-    max_concurrent_calls: int
 
 
 class ServiceAllowList:
@@ -53,14 +43,16 @@ class GatewayApplication:
         health: Callable[[], pages.Page],
         cors_policy: CorsPolicy,
         services: ServiceAllowList,
-        limits: CallLimits,
+        dialects: Dialects,
+        max_concurrent_calls: int,
         access_log: AccessLog,
     ) -> None:
         self._backends = backends
         self._health = health
         self._cors = cors_policy
         self._services = services
-        self._limits = limits
+        self._dialects = dialects
+        self._max_concurrent_calls = max_concurrent_calls
         self._access_log = access_log
         self._calls: dict[Call, None] = {}
         self._draining = False
@@ -90,15 +82,16 @@ class GatewayApplication:
         """See `Application`."""
         origin = head.get(b"origin")
         allowed = self._cors.allows(origin, head.get(b"host"))
-        media = parse_media(head.get(b"content-type"), head.get(b"accept")) if head.method == b"POST" else None
         if head.method == b"OPTIONS" and origin and head.get(b"access-control-request-method"):
             _send(downstream, pages.preflight(head, origin) if allowed else pages.foreign_origin(origin))
-        elif media is not None and allowed:
-            return self._call(head, media, origin, downstream)
-        elif media is not None:
+            return None
+        asked = self._dialects.of(head)
+        if asked is None:
+            _send(downstream, self._page(head))
+        elif not allowed:
             _send(downstream, pages.foreign_origin(origin))
         else:
-            _send(downstream, self._page(head))
+            return self._call(head, asked, origin, downstream)
         return None
 
     def _page(self, head: RequestHead) -> pages.Page:
@@ -113,23 +106,18 @@ class GatewayApplication:
             return pages.INDEX
         return pages.CALL_WITH_POST if self._service_of(path) else pages.NOT_FOUND
 
-    def _call(self, head: RequestHead, media: Media, origin: bytes, downstream: Downstream) -> Upload:
+    def _call(self, head: RequestHead, asked: Asked, origin: bytes, downstream: Downstream) -> Upload:
         given_id = head.get(b"x-request-id")
         request_id = given_id if _REQUEST_ID.fullmatch(given_id) else new_id().encode()
-        problem = self._refusal(head)
-        timeout_seconds: float | None = None
-        try:
-            timeout_seconds = parse_timeout(timeout) if (timeout := head.get(b"grpc-timeout")) else None
-        except TimeoutFormatError as error:
-            problem = problem or fault(faults.INVALID_REQUEST, str(error))
         call = Call(
-            request=CallRequest(head, media, origin, request_id, timeout_seconds),
+            request=CallRequest(head, asked.path, origin, request_id),
+            dialect=asked.dialect,
             downstream=downstream,
             backends=self._backends,
             access_log=self._access_log,
-            max_message_bytes=self._limits.max_message_bytes,
             on_end=self._forget,
         )
+        problem = self._refusal(asked.path)
         self._calls[call] = None
         if problem is not None:
             call.abort(problem)
@@ -142,12 +130,12 @@ class GatewayApplication:
         if self._draining and not self._calls:
             self._idle.set()
 
-    def _refusal(self, head: RequestHead) -> GrpcStatus | None:
-        if self._service_of(head.target) is None:
-            return fault(faults.NOT_IMPLEMENTED, f"the gateway knows no method {head.target.decode()!r}")
+    def _refusal(self, path: bytes) -> GrpcStatus | None:
+        if self._service_of(path) is None:
+            return fault(faults.NOT_IMPLEMENTED, f"the gateway knows no method {path.decode()!r}")
         if self._draining:
             return fault(faults.SERVER_DRAINING, "the gateway is stopping; connect again")
-        if len(self._calls) >= self._limits.max_concurrent_calls:
+        if len(self._calls) >= self._max_concurrent_calls:
             return fault(
                 faults.QUOTA_EXCEEDED, f"{len(self._calls)} calls are open, which is the most; call again later"
             )

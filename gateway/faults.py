@@ -3,6 +3,7 @@
 import binascii
 from typing import Final
 
+from gateway.wire.dialect import RequestError
 from gateway.wire.metadata import GrpcStatus, grpc_status
 from gateway.wire.status import Code
 from troupe.api.common.v1.error_pb2 import ErrorReason
@@ -16,9 +17,19 @@ SERVER_DRAINING: Final = ErrorReason.ERROR_REASON_SERVER_DRAINING
 DEADLINE_EXCEEDED: Final = ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED
 NOT_IMPLEMENTED: Final = ErrorReason.ERROR_REASON_NOT_IMPLEMENTED
 
+_OF_REQUESTS: Final = {
+    Code.RESOURCE_EXHAUSTED: MESSAGE_TOO_LARGE,
+    Code.UNIMPLEMENTED: NOT_IMPLEMENTED,
+}
+
 
 def fault(reason: "ErrorReason.ValueType", message: str) -> GrpcStatus:
     """The status for a reason, with `google.rpc.ErrorInfo` in its details."""
     status = TroupeError(reason, message).to_status()
     details = binascii.b2a_base64(status.SerializeToString(), newline=False).rstrip(b"=")
     return grpc_status(Code(status.code), message, details)
+
+
+def of_request(error: RequestError) -> GrpcStatus:
+    """The status of a call whose request cannot be passed on."""
+    return fault(_OF_REQUESTS.get(error.code, INVALID_REQUEST), str(error))

@@ -1,4 +1,4 @@
-"""A call: gRPC-Web of a client on one side, a gRPC stream of a backend on the other; message bytes pass as they are."""
+"""A call: a client's protocol on one side, a gRPC stream of a backend on the other."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,13 +12,11 @@ from gateway.faults import fault
 from gateway.upstream.connection import BackendConnection
 from gateway.upstream.pool import Waiting
 from gateway.wire import cors, hpack_blocks, http2, metadata, status
-from gateway.wire.framing import FramingError, MessageScanner, MessageTooLargeError, trailers_frame
+from gateway.wire.dialect import Dialect, RequestError, ResponseError, ResponseHead
 from gateway.wire.hpack_blocks import Headers
-from gateway.wire.http1 import RequestHead
 from gateway.wire.http2_client import Stream
-from gateway.wire.media import Media
-from gateway.wire.metadata import GrpcStatus, ResponseBlock
-from gateway.wire.text import TextDecoder, encode_text
+from gateway.wire.metadata import GrpcStatus
+from gateway.wire.request import RequestHead
 
 # What may wait for a connection or for the backend's window before no more of the request is read.
 _EARLY_BYTES: Final = 64 << 10
@@ -39,46 +37,46 @@ class Backends(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CallRequest:
-    """What the head of a request asked for."""
+    """Who calls what."""
 
     head: RequestHead
-    media: Media
+    path: bytes
+    """Of the gRPC method."""
     origin: bytes
     request_id: bytes
-    timeout_seconds: float | None
 
 
 class Call:
     """One call, from the head of the request to its end. It is an `Upload`, a `Receiver` and a `Waiting`."""
 
     __slots__ = (
-        "_access_log", "_backends", "_client_done", "_decoder", "_downstream", "_early", "_encode", "_loop", "_on_end",
-        "_over", "_request", "_response_bytes", "_scanner", "_started", "_started_at", "_stream", "_timer",
+        "_access_log", "_backends", "_begun", "_client_done", "_dialect", "_downstream", "_early", "_loop", "_on_end",
+        "_opening", "_over", "_request", "_response_bytes", "_started", "_started_at", "_stream", "_timer",
     )  # fmt: skip
 
     def __init__(
         self,
         *,
         request: CallRequest,
+        dialect: Dialect,
         downstream: Downstream,
         backends: Backends,
         access_log: AccessLog,
-        max_message_bytes: int,
         on_end: Callable[["Call"], None],
     ) -> None:
         self._request = request
+        self._dialect = dialect
         self._downstream = downstream
         self._backends = backends
         self._access_log = access_log
         self._on_end = on_end
-        self._scanner = MessageScanner(max_message_bytes=max_message_bytes)
-        self._decoder = TextDecoder() if request.media.text else None
-        self._encode = request.media.text_response
         self._loop = asyncio.get_running_loop()
         self._started_at = self._loop.time()
+        self._opening: Headers = ()
         self._stream: Stream | None = None
         self._early = b""
         self._client_done = False
+        self._begun = False
         self._started = False
         self._over = False
         self._response_bytes = 0
@@ -86,9 +84,14 @@ class Call:
 
     def begin(self) -> None:
         """Sets the deadline and looks for a connection."""
-        timeout_seconds = self._request.timeout_seconds
-        if timeout_seconds is not None:
-            self._timer = self._loop.call_later(timeout_seconds, self._expire)
+        try:
+            opening = self._dialect.open()
+        except RequestError as error:
+            self._abort_request(error)
+            return
+        self._opening = opening.headers
+        if opening.timeout_seconds is not None:
+            self._timer = self._loop.call_later(opening.timeout_seconds, self._expire)
         self._backends.connect(self)
 
     def abort(self, reason: GrpcStatus) -> None:
@@ -101,8 +104,9 @@ class Call:
 
     def attach(self, connection: BackendConnection) -> None:
         """See `Waiting`."""
-        block = metadata.request_block(self._request.head, self._request.media, connection.address.encode())
-        block += hpack_blocks.encode([(b"x-request-id", self._request.request_id)])
+        request = self._request
+        block = metadata.request_block(request.head, request.path, self._opening, connection.authority)
+        block += hpack_blocks.encode([(b"x-request-id", request.request_id)])
         self._stream = connection.open_stream(block, self)
         early, self._early = self._early, b""
         if early or self._client_done:
@@ -121,10 +125,8 @@ class Call:
         if self._over:
             return
         try:
-            if self._decoder is not None:
-                data = self._decoder.feed(data)
-            self._scanner.feed(data)
-        except (FramingError, MessageTooLargeError) as error:
+            data = self._dialect.request(data)
+        except RequestError as error:
             self._abort_request(error)
             return
         self._send(data)
@@ -133,13 +135,9 @@ class Call:
         """See `Upload`."""
         if self._over:
             return
-        rest = b""
         try:
-            if self._decoder is not None:
-                rest = self._decoder.close()
-                self._scanner.feed(rest)
-            self._scanner.close()
-        except (FramingError, MessageTooLargeError) as error:
+            rest = self._dialect.request_end()
+        except RequestError as error:
             self._abort_request(error)
             return
         self._client_done = True
@@ -171,21 +169,31 @@ class Call:
         block = metadata.read_response(headers)
         if end:
             self._stream = None
-            self._end(block.status or metadata.missing_status(block), block)
-        elif self._started:
+            self._end(block.status or metadata.missing_status(block), block.metadata)
+        elif self._begun:
             self._break("the backend sent headers twice")
-        elif not block.informational:
-            self._start(block)
+        elif block.informational:
+            return
+        elif block.http_status != 200 or not block.is_grpc:
+            self._cancel_stream()
+            self._end(metadata.missing_status(block))
+        else:
+            self._begun = True
+            self._start(self._dialect.begin(block.metadata))
 
     def data(self, data: bytes) -> None:
         """See `Receiver`."""
         if self._over:
             return
-        if not self._started:
+        if not self._begun:
             self._break("the backend sent a message before its headers")
             return
         self._response_bytes += len(data)
-        self._downstream.write(encode_text(data) if self._encode else data)
+        try:
+            self._downstream.write(self._dialect.response(data))
+        except ResponseError as error:
+            self.abort(metadata.grpc_status(error.code, str(error)))
+            return
         if self._downstream.congested and self._stream is not None:
             self._stream.pause()
 
@@ -205,23 +213,14 @@ class Call:
         else:
             self._end(metadata.grpc_status(status.of_reset(code), message))
 
-    def _start(self, block: ResponseBlock) -> None:
-        if block.http_status != 200 or not block.is_grpc:
-            self._cancel_stream()
-            self._end(metadata.missing_status(block))
+    def _start(self, head: ResponseHead | None, length: int | None = None) -> None:
+        if head is None:
             return
         self._started = True
-        self._downstream.start(200, self._response_headers(block))
-
-    def _response_headers(self, block: ResponseBlock | None) -> Headers:
         request = self._request
-        names, pairs = (block.names, block.metadata) if block is not None else ((), ())
-        return (
-            (b"content-type", request.media.response_type),
-            (b"x-request-id", request.request_id),
-            *cors.response_headers(request.origin, names),
-            *pairs,
-        )
+        exposed = tuple([name for name, _ in head.headers]) if request.origin else ()
+        own = ((b"x-request-id", request.request_id), *cors.response_headers(request.origin, exposed))
+        self._downstream.start(head.status, head.headers + own, length=length)
 
     def _send(self, data: bytes) -> None:
         if self._stream is None:
@@ -231,9 +230,8 @@ class Call:
         elif (data or self._client_done) and not self._stream.send(data, end=self._client_done):
             self._downstream.pause_body()
 
-    def _abort_request(self, error: FramingError | MessageTooLargeError) -> None:
-        too_large = isinstance(error, MessageTooLargeError)
-        self.abort(fault(faults.MESSAGE_TOO_LARGE if too_large else faults.INVALID_REQUEST, str(error)))
+    def _abort_request(self, error: RequestError) -> None:
+        self.abort(faults.of_request(error))
 
     def _break(self, message: str) -> None:
         self.abort(metadata.grpc_status(status.Code.INTERNAL, message))
@@ -246,14 +244,10 @@ class Call:
         if stream is not None:
             stream.reset(http2.CANCEL)
 
-    def _end(self, outcome: GrpcStatus, block: ResponseBlock | None = None) -> None:
-        trailers = outcome.pairs + (block.metadata if block is not None else ())
-        if self._started:
-            frame = trailers_frame(trailers)
-            self._downstream.end(encode_text(frame) if self._encode else frame)
-        else:
-            self._downstream.start(200, self._response_headers(block) + outcome.pairs, length=0)
-            self._downstream.end()
+    def _end(self, outcome: GrpcStatus, trailers: Headers = ()) -> None:
+        ending = self._dialect.finish(outcome, trailers, started=self._started)
+        self._start(ending.head, None if ending.trailers else len(ending.body))
+        self._downstream.end(ending.body, ending.trailers)
         self._close(outcome.code)
 
     def _close(self, code: bytes) -> None:
@@ -266,7 +260,8 @@ class Call:
         self._on_end(self)
         self._access_log.ended(
             CallRecord(
-                method=self._request.head.target.decode(),
+                method=self._request.path.decode(),
+                protocol=self._dialect.name,
                 request_id=self._request.request_id.decode(),
                 grpc_status=code,
                 elapsed_ms=(self._loop.time() - self._started_at) * 1000,

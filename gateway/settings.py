@@ -1,5 +1,6 @@
 """Settings of the gateway."""
 
+from pathlib import Path
 from typing import ClassVar
 
 from pydantic import Field
@@ -21,6 +22,9 @@ class GatewaySettings(ServiceSettings):
     connections_per_backend: int = Field(default=2, ge=1, le=64)
     services: tuple[str, ...] = Field(
         default=("troupe.api.*", "grpc.health.v1.Health"), description="services that can be called"
+    )
+    descriptors: tuple[Path, ...] = Field(
+        default=(), description="files of `FileDescriptorSet`s: methods besides Troupe's that can be called with JSON"
     )
     cors_origins: tuple[str, ...] = Field(
         default=("http://localhost:*", "http://127.0.0.1:*"),

@@ -15,6 +15,7 @@ class BackendConnection(asyncio.Protocol):
 
     def __init__(self, *, address: str, limits: ClientLimits) -> None:
         self.address = address
+        self.authority = address.encode()
         self._limits = limits
         self._transport: asyncio.Transport | None = None
         self._writer: BatchingWriter

@@ -1,4 +1,4 @@
-"""The messages of a gRPC-Web body: a flag byte, four bytes of length, the payload.
+"""The messages of a gRPC or gRPC-Web body: a flag byte, four bytes of length, the payload.
 
 https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-WEB.md
 """
@@ -7,24 +7,37 @@ import struct
 from collections.abc import Iterable
 from typing import Final
 
+from gateway.wire.dialect import RequestError
+from gateway.wire.status import Code
+
 HEADER_BYTES: Final = 5
-_TRAILERS_FLAG: Final = 0x80
-_HEADER: Final = struct.Struct(">BI")
+TRAILERS_FLAG: Final = 0x80
+HEADER: Final = struct.Struct(">BI")
 
 
-class FramingError(ValueError):
+class FramingError(RequestError):
     """A body that is not a sequence of messages."""
 
 
-class MessageTooLargeError(ValueError):
+class MessageTooLargeError(RequestError):
     """A message longer than allowed."""
+
+    code = Code.RESOURCE_EXHAUSTED
+
+
+class MessageCountError(RequestError):
+    """Not the one message that the method takes."""
+
+    code = Code.UNIMPLEMENTED
 
 
 class MessageScanner:
     """Follows the message boundaries of a request body, without keeping the bytes."""
 
-    def __init__(self, *, max_message_bytes: int) -> None:
+    def __init__(self, *, max_message_bytes: int, single: bool = False) -> None:
         self._max_message_bytes = max_message_bytes
+        self._single = single
+        self._count = 0
         self._remaining = 0
         self._header = b""
 
@@ -34,6 +47,7 @@ class MessageScanner:
         Raises:
             FramingError: a flag that requests cannot have.
             MessageTooLargeError: the length of a message is over the limit.
+            MessageCountError: a second message, where the method takes one.
         """
         position, end = 0, len(data)
         while position < end:
@@ -50,15 +64,18 @@ class MessageScanner:
 
         Raises:
             FramingError: it ended inside a message.
+            MessageCountError: it had no message, where the method takes one.
         """
         if self._remaining or self._header:
             raise FramingError("the request body ends inside a message; send all of it")
+        if self._single and not self._count:
+            raise MessageCountError("the request body has no message; this method takes one")
 
     def _begin(self, part: bytes) -> None:
         self._header += part
         if len(self._header) < HEADER_BYTES:
             return
-        flags, length = _HEADER.unpack(self._header)
+        flags, length = HEADER.unpack(self._header)
         self._header = b""
         if flags > 1:
             raise FramingError(f"a message of the request has the flags {flags:#04x}; only 0x00 and 0x01 are known")
@@ -66,10 +83,18 @@ class MessageScanner:
             raise MessageTooLargeError(
                 f"a message of the request has {length} bytes; at most {self._max_message_bytes} are taken"
             )
+        self._count += 1
+        if self._single and self._count > 1:
+            raise MessageCountError("the request body has a second message; this method takes one")
         self._remaining = length
 
 
+def message_frame(message: bytes, *, compressed: bool = False) -> bytes:
+    """A message with its header."""
+    return HEADER.pack(compressed, len(message)) + message
+
+
 def trailers_frame(trailers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """The last frame of a body: the trailers as `name: value` lines."""
+    """The last frame of a gRPC-Web body: the trailers as `name: value` lines."""
     payload = b"".join([b"%b: %b\r\n" % pair for pair in trailers])
-    return _HEADER.pack(_TRAILERS_FLAG, len(payload)) + payload
+    return HEADER.pack(TRAILERS_FLAG, len(payload)) + payload

@@ -1,10 +1,11 @@
-"""The media types of gRPC-Web."""
+"""The media types of gRPC and gRPC-Web."""
 
 import re
 from dataclasses import dataclass
 from typing import Final
 
 _FORM: Final = re.compile(rb"application/grpc-web(-text)?(\+[a-z0-9.\-]+)?[ \t]*(?:;.*)?", re.IGNORECASE)
+_GRPC: Final = re.compile(rb"application/grpc(\+[a-z0-9.\-]+)?[ \t]*(?:;.*)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +48,8 @@ def _wants_text(accept: bytes, *, default: bool) -> bool:
     if b"application/grpc-web-text" in accept:
         return True
     return default and b"application/grpc-web" not in accept
+
+
+def is_grpc(content_type: bytes) -> bool:
+    """Whether a request is gRPC itself."""
+    return _GRPC.fullmatch(content_type) is not None

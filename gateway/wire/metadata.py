@@ -1,4 +1,4 @@
-"""Headers and trailers, carried from HTTP/1.1 to gRPC and back.
+"""Headers and trailers, carried from the client's HTTP to gRPC and back.
 
 Metadata passes as it is, `-bin` values included: they are base64 in both protocols.
 """
@@ -11,8 +11,7 @@ from typing import Final
 
 from gateway.wire import hpack_blocks, percent, status
 from gateway.wire.hpack_blocks import Headers
-from gateway.wire.http1 import RequestHead
-from gateway.wire.media import Media
+from gateway.wire.request import RequestHead
 from gateway.wire.status import Code
 
 # Of the connection between browser and gateway, or of the browser itself: no metadata of the call.
@@ -22,7 +21,7 @@ _NOT_FORWARDED: Final = frozenset(
     b"proxy-authorization proxy-connection range referer save-data te trailer transfer-encoding upgrade "
     b"upgrade-insecure-requests via x-grpc-web x-request-id".split()
 )
-_NOT_FORWARDED_PREFIXES: Final = (b"sec-", b"access-control-")
+_NOT_FORWARDED_PREFIXES: Final = (b"sec-", b"access-control-", b"connect-")
 _NOT_RETURNED: Final = frozenset(
     b"connection content-encoding content-length content-type date keep-alive proxy-connection server te trailer "
     b"transfer-encoding upgrade vary x-request-id".split()
@@ -32,18 +31,18 @@ _VALUE: Final = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*")
 
 
 @lru_cache(maxsize=1024)
-def request_block(head: RequestHead, media: Media, authority: bytes) -> bytes:
-    """The header block of a call, but for its request id."""
+def request_block(head: RequestHead, path: bytes, own: Headers, authority: bytes) -> bytes:
+    """The header block of a call, but for its request id: `own` stands for what the client says under these names."""
+    owned = {name for name, _ in own}
     forwarded = [
         (name, value)
         for name, value in head.headers
-        if name not in _NOT_FORWARDED and not name.startswith(_NOT_FORWARDED_PREFIXES)
+        if name not in _NOT_FORWARDED and name not in owned and not name.startswith(_NOT_FORWARDED_PREFIXES)
     ]
     return (
         hpack_blocks.METHOD_POST
         + hpack_blocks.SCHEME_HTTP
-        + hpack_blocks.encode([(b":path", head.target), (b":authority", authority)])
-        + hpack_blocks.encode([(b"te", b"trailers"), (b"content-type", media.request_type), *forwarded])
+        + hpack_blocks.encode([(b":path", path), (b":authority", authority), *own, *forwarded])
     )
 
 
@@ -64,7 +63,6 @@ class ResponseBlock:
     is_grpc: bool
     metadata: Headers
     """What the client gets, without the status."""
-    names: tuple[bytes, ...]
     status: GrpcStatus | None
 
     @property
@@ -87,9 +85,7 @@ def read_response(headers: Headers) -> ResponseBlock:
             reserved.append((name, value))
         elif _returned(name) and _NAME.fullmatch(name) and _VALUE.fullmatch(value):
             metadata.append((name, value))
-    return ResponseBlock(
-        http_status, is_grpc, tuple(metadata), tuple(name for name, _ in metadata), _status_of(reserved)
-    )
+    return ResponseBlock(http_status, is_grpc, tuple(metadata), _status_of(reserved))
 
 
 def missing_status(block: ResponseBlock) -> GrpcStatus:

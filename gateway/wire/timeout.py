@@ -1,18 +1,20 @@
-"""The `grpc-timeout` header."""
+"""Deadlines: the `grpc-timeout` header."""
 
 import re
 from collections.abc import Mapping
 from typing import Final
 
+from gateway.wire.dialect import RequestError
+
 _FORM: Final = re.compile(rb"([0-9]{1,8})([HMSmun])")
 _SECONDS: Final[Mapping[bytes, float]] = {b"H": 3600, b"M": 60, b"S": 1, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
 
 
-class TimeoutFormatError(ValueError):
-    """A `grpc-timeout` that is none."""
+class TimeoutFormatError(RequestError):
+    """A timeout that is none."""
 
 
-def parse_timeout(value: bytes) -> float:
+def parse_grpc_timeout(value: bytes) -> float:
     """The timeout in seconds.
 
     Raises:

@@ -9,7 +9,7 @@ from gateway.wire import cors, percent, status
 from gateway.wire.cors import CorsPolicy
 from gateway.wire.media import Media, parse_media
 from gateway.wire.status import Code
-from gateway.wire.timeout import TimeoutFormatError, parse_timeout
+from gateway.wire.timeout import TimeoutFormatError, parse_grpc_timeout
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
@@ -29,13 +29,13 @@ def test_any_value_is_decoded(value: bytes) -> None:
     [(b"1H", 3600), (b"2M", 120), (b"3S", 3), (b"250m", 0.25), (b"7u", 7e-6), (b"99999999n", 0.099999999), (b"0S", 0)],
 )
 def test_timeouts(value: bytes, seconds: float) -> None:
-    assert parse_timeout(value) == pytest.approx(seconds)
+    assert parse_grpc_timeout(value) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize("value", [b"", b"1", b"S", b"-1S", b"1.5S", b"123456789S", b"1s", b"1S ", b"\xd9\xa1S"])
 def test_timeouts_that_are_none(value: bytes) -> None:
     with pytest.raises(TimeoutFormatError, match="grpc-timeout"):
-        parse_timeout(value)
+        parse_grpc_timeout(value)
 
 
 @pytest.mark.parametrize(
