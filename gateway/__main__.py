@@ -1,21 +1,24 @@
 """Starts the gateway: `python -m gateway`."""
 
 import asyncio
-from contextlib import suppress
+from collections.abc import Mapping
+from contextlib import AsyncExitStack, suppress
+from functools import partial
 
 from gateway import pages
-from gateway.access_log import NoAccessLog, StructuredAccessLog
 from gateway.application import GatewayApplication, ServiceAllowList
 from gateway.dialects import Dialects
 from gateway.downstream.http1 import Http1Limits
 from gateway.methods import Methods
+from gateway.metrics import CallMetrics, measure_backends
+from gateway.observation import Observer
 from gateway.server import WebServer
 from gateway.settings import GatewaySettings
 from gateway.upstream.pool import BackendPool, ReconnectPolicy
 from gateway.wire.cors import CorsPolicy
 from gateway.wire.http2_client import ClientLimits
 from troupe.core.logs import get_logger
-from troupe.core.server import Drain, run
+from troupe.core.server import Drain, admin_port, run
 
 
 async def serve(settings: GatewaySettings, drain: Drain) -> None:
@@ -26,14 +29,15 @@ async def serve(settings: GatewaySettings, drain: Drain) -> None:
         limits=ClientLimits(stream_window_bytes=settings.stream_window_bytes),
         reconnect=ReconnectPolicy(),
     )
+    methods = Methods.load(settings.descriptors)
     application = GatewayApplication(
         backends=pool,
         health=lambda: pages.health(serving=pool.serving, draining=drain.started, problems=pool.problems),
         cors_policy=CorsPolicy(settings.cors_origins),
         services=ServiceAllowList(settings.services),
-        dialects=Dialects(Methods.load(settings.descriptors), max_message_bytes=settings.max_message_bytes),
+        dialects=Dialects(methods, max_message_bytes=settings.max_message_bytes),
         max_concurrent_calls=settings.max_concurrent_calls,
-        access_log=StructuredAccessLog() if settings.access_log else NoAccessLog(),
+        observer=Observer(CallMetrics(lambda path: methods.find(path) is not None), access_log=settings.access_log),
     )
     server = WebServer(
         application=application,
@@ -45,13 +49,23 @@ async def serve(settings: GatewaySettings, drain: Drain) -> None:
         ),
         max_connections=settings.max_connections,
     )
-    async with server.listening(settings.listen) as address, pool.running():
+    async with AsyncExitStack() as stack:
+        address = await stack.enter_async_context(server.listening(settings.listen))
+        await stack.enter_async_context(pool.running())
+        measure_backends(lambda: pool.connections, lambda: pool.healthy)
+        if settings.admin is not None:
+            problems = partial(_problems, pool)
+            await stack.enter_async_context(admin_port(settings.admin, drain=drain, problems=problems))
         get_logger().info("serving", address=address, backends=list(settings.backends))
         await drain.wait()
         application.drain()
         server.close_idle()
         await _finish(application, server, settings.grace_seconds)
     get_logger().info("stopped")
+
+
+def _problems(pool: BackendPool) -> Mapping[str, str]:
+    return {} if pool.serving else pool.problems
 
 
 async def _finish(application: GatewayApplication, server: WebServer, grace_seconds: float) -> None:

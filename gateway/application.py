@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from gateway import faults, pages
-from gateway.access_log import AccessLog
 from gateway.dialects import Asked, Dialects
 from gateway.downstream.exchange import Downstream, Upload
 from gateway.faults import fault
+from gateway.observation import Observer
 from gateway.proxy import Backends, Call, CallRequest
 from gateway.wire import cors
 from gateway.wire.cors import CorsPolicy
@@ -45,7 +45,7 @@ class GatewayApplication:
         services: ServiceAllowList,
         dialects: Dialects,
         max_concurrent_calls: int,
-        access_log: AccessLog,
+        observer: Observer,
     ) -> None:
         self._backends = backends
         self._health = health
@@ -53,7 +53,7 @@ class GatewayApplication:
         self._services = services
         self._dialects = dialects
         self._max_concurrent_calls = max_concurrent_calls
-        self._access_log = access_log
+        self._observer = observer
         self._calls: dict[Call, None] = {}
         self._draining = False
         self._idle = asyncio.Event()
@@ -114,7 +114,7 @@ class GatewayApplication:
             dialect=asked.dialect,
             downstream=downstream,
             backends=self._backends,
-            access_log=self._access_log,
+            observer=self._observer,
             on_end=self._forget,
         )
         problem = self._refusal(asked.path)

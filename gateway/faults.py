@@ -1,6 +1,7 @@
 """Statuses that the gateway itself ends calls with, in the form of every other error of Troupe."""
 
 import binascii
+from datetime import timedelta
 from typing import Final
 
 from gateway.wire.dialect import RequestError
@@ -23,9 +24,17 @@ _OF_REQUESTS: Final = {
 }
 
 
+# When to call again: at once elsewhere, or when a backend may be back.
+_RETRY_DELAYS: Final = {
+    SERVER_DRAINING: timedelta(milliseconds=100),
+    BACKEND_UNAVAILABLE: timedelta(seconds=1),
+    QUOTA_EXCEEDED: timedelta(seconds=1),
+}
+
+
 def fault(reason: "ErrorReason.ValueType", message: str) -> GrpcStatus:
-    """The status for a reason, with `google.rpc.ErrorInfo` in its details."""
-    status = TroupeError(reason, message).to_status()
+    """The status for a reason, with `google.rpc.ErrorInfo` in its details, and `RetryInfo` where it is worth it."""
+    status = TroupeError(reason, message, retry_delay=_RETRY_DELAYS.get(reason)).to_status()
     details = binascii.b2a_base64(status.SerializeToString(), newline=False).rstrip(b"=")
     return grpc_status(Code(status.code), message, details)
 

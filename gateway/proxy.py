@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from gateway import faults
-from gateway.access_log import AccessLog, CallRecord
 from gateway.downstream.exchange import Downstream
 from gateway.faults import fault
+from gateway.observation import Observer
 from gateway.upstream.connection import BackendConnection
 from gateway.upstream.pool import Waiting
 from gateway.wire import cors, hpack_blocks, http2, metadata, status
@@ -50,8 +50,8 @@ class Call:
     """One call, from the head of the request to its end. It is an `Upload`, a `Receiver` and a `Waiting`."""
 
     __slots__ = (
-        "_access_log", "_backends", "_begun", "_client_done", "_dialect", "_downstream", "_early", "_loop", "_on_end",
-        "_opening", "_over", "_request", "_response_bytes", "_started", "_started_at", "_stream", "_timer",
+        "_backends", "_begun", "_client_done", "_dialect", "_downstream", "_early", "_loop", "_observation", "_on_end",
+        "_opening", "_over", "_request", "_request_bytes", "_response_bytes", "_started", "_stream", "_timer",
     )  # fmt: skip
 
     def __init__(
@@ -61,17 +61,17 @@ class Call:
         dialect: Dialect,
         downstream: Downstream,
         backends: Backends,
-        access_log: AccessLog,
+        observer: Observer,
         on_end: Callable[["Call"], None],
     ) -> None:
         self._request = request
         self._dialect = dialect
         self._downstream = downstream
         self._backends = backends
-        self._access_log = access_log
         self._on_end = on_end
         self._loop = asyncio.get_running_loop()
-        self._started_at = self._loop.time()
+        self._observation = observer.began(request.head, request.path, dialect.name, request.request_id)
+        self._request_bytes = 0
         self._opening: Headers = ()
         self._stream: Stream | None = None
         self._early = b""
@@ -89,7 +89,7 @@ class Call:
         except RequestError as error:
             self._abort_request(error)
             return
-        self._opening = opening.headers
+        self._opening = opening.headers + self._observation.headers
         if opening.timeout_seconds is not None:
             self._timer = self._loop.call_later(opening.timeout_seconds, self._expire)
         self._backends.connect(self)
@@ -110,7 +110,7 @@ class Call:
         self._stream = connection.open_stream(block, self)
         early, self._early = self._early, b""
         if early or self._client_done:
-            self._send(early)
+            self._forward(self._stream, early)
         if not self._client_done:
             self._downstream.resume_body()
 
@@ -223,11 +223,16 @@ class Call:
         self._downstream.start(head.status, head.headers + own, length=length)
 
     def _send(self, data: bytes) -> None:
-        if self._stream is None:
-            self._early += data
-            if len(self._early) >= _EARLY_BYTES:
-                self._downstream.pause_body()
-        elif (data or self._client_done) and not self._stream.send(data, end=self._client_done):
+        self._request_bytes += len(data)
+        if self._stream is not None:
+            self._forward(self._stream, data)
+            return
+        self._early += data
+        if len(self._early) >= _EARLY_BYTES:
+            self._downstream.pause_body()
+
+    def _forward(self, stream: Stream, data: bytes) -> None:
+        if (data or self._client_done) and not stream.send(data, end=self._client_done):
             self._downstream.pause_body()
 
     def _abort_request(self, error: RequestError) -> None:
@@ -258,13 +263,4 @@ class Call:
         if self._stream is None:
             self._backends.leave(self)
         self._on_end(self)
-        self._access_log.ended(
-            CallRecord(
-                method=self._request.path.decode(),
-                protocol=self._dialect.name,
-                request_id=self._request.request_id.decode(),
-                grpc_status=code,
-                elapsed_ms=(self._loop.time() - self._started_at) * 1000,
-                response_bytes=self._response_bytes,
-            )
-        )
+        self._observation.ended(code, request_bytes=self._request_bytes, response_bytes=self._response_bytes)

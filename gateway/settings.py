@@ -32,6 +32,11 @@ class GatewaySettings(ServiceSettings):
     )
     grace_seconds: float = Field(default=10, ge=0, description="how long open calls may go on after SIGTERM")
     access_log: bool = True
+    admin: str | None = Field(
+        default=None,
+        pattern=r"^.+:\d+$",
+        description="`host:port` of plain HTTP with `/metrics`, `/healthz` and `/readyz`; unset: none",
+    )
 
     max_message_bytes: int = Field(
         default=4 << 20, gt=0, description="of a request; responses are bounded by the windows"

@@ -132,6 +132,10 @@ class BackendConnection(asyncio.Protocol):
     def _retire(self) -> None:
         if not self._retired.done():
             self._retired.set_result(None)
+        self.close_if_idle()
+
+    def close_if_idle(self) -> None:
+        """Closes a connection that takes no new streams when it has none."""
         if self._http2 is not None and self._transport is not None and not self._http2.open_streams:
             self._writer.flush()
             self._transport.close()

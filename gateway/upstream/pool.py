@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from gateway.upstream.connection import BackendConnection
+from gateway.upstream.health import HealthWatch
 from gateway.wire.http2_client import ClientLimits
 from troupe.core.channels import KEEPALIVE_TIME_MS, KEEPALIVE_TIMEOUT_MS
 from troupe.core.logs import get_logger
@@ -43,8 +44,14 @@ class _Slot:
     address: str
     connection: BackendConnection | None = None
     connecting: bool = True
+    watch: HealthWatch | None = None
     problem: str = "not connected yet"
     wanted: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def healthy(self) -> bool:
+        """Whether it is connected, and the backend does not say that it cannot serve."""
+        return self.connection is not None and (self.watch is None or self.watch.healthy)
 
 
 class BackendPool:
@@ -86,6 +93,22 @@ class BackendPool:
         """Whether any backend is connected."""
         return any(slot.connection is not None for slot in self._slots)
 
+    @property
+    def connections(self) -> dict[str, int]:
+        """Connections to each backend."""
+        return {
+            address: sum(slot.connection is not None for slot in self._slots if slot.address == address)
+            for address in dict.fromkeys(slot.address for slot in self._slots)
+        }
+
+    @property
+    def healthy(self) -> dict[str, bool]:
+        """Whether each backend is connected and says that it serves."""
+        return {
+            address: any(slot.healthy for slot in self._slots if slot.address == address)
+            for address in dict.fromkeys(slot.address for slot in self._slots)
+        }
+
     def connect(self, call: Waiting) -> None:
         """Attaches the call to a connection now, or when an attempt to connect that runs now has succeeded."""
         connection = self._pick()
@@ -103,12 +126,18 @@ class BackendPool:
         self._waiting.pop(call, None)
 
     def _pick(self) -> BackendConnection | None:
+        """The next in turn of a healthy backend; of any, when none is: it says best what is wrong with it."""
+        unwell: BackendConnection | None = None
         for _ in self._slots:
             self._next = (self._next + 1) % len(self._slots)
-            connection = self._slots[self._next].connection
-            if connection is not None and connection.has_room:
+            slot = self._slots[self._next]
+            connection = slot.connection
+            if connection is None or not connection.has_room:
+                continue
+            if slot.healthy:
                 return connection
-        return None
+            unwell = unwell or connection
+        return unwell
 
     async def _keep(self, slot: _Slot) -> None:
         backoff = self._reconnect.initial_backoff_seconds
@@ -123,7 +152,7 @@ class BackendPool:
             try:
                 await self._hold(slot, connection)
             finally:
-                slot.connection = None
+                slot.connection = slot.watch = None
                 slot.problem = "the connection was lost"
             await asyncio.sleep(self._reconnect.min_interval_seconds)
 
@@ -144,15 +173,30 @@ class BackendPool:
     async def _hold(self, slot: _Slot, connection: BackendConnection) -> None:
         slot.connection, slot.problem = connection, ""
         get_logger().info("backend connected", backend=slot.address)
+        self._watch_health(slot, connection)
         self._attach_waiting()
         try:
             async with asyncio.TaskGroup() as group:
                 pinging = group.create_task(_ping(connection), name=f"ping {slot.address}")
                 await connection.retired()
                 pinging.cancel()
+            if slot.watch is not None:
+                slot.watch.close()
+            connection.close_if_idle()
         except asyncio.CancelledError:
             connection.close()
             raise
+
+    def _watch_health(self, slot: _Slot, connection: BackendConnection) -> None:
+        if slot.connection is connection and connection.has_room:
+            slot.watch = HealthWatch(connection, lambda watch: self._watch_again(slot, connection, watch))
+
+    def _watch_again(self, slot: _Slot, connection: BackendConnection, ended: HealthWatch) -> None:
+        if slot.watch is ended:
+            slot.watch = None
+            if ended.told:
+                later = self._reconnect.max_backoff_seconds
+                asyncio.get_running_loop().call_later(later, self._watch_health, slot, connection)
 
     async def _back_off(self, slot: _Slot, seconds: float) -> None:
         slot.wanted.clear()

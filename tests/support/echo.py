@@ -90,11 +90,17 @@ class Echo:
 
 
 @asynccontextmanager
-async def serving_echo(echo: Echo, address: str = "127.0.0.1:0", *, grace_seconds: float = 0) -> AsyncIterator[str]:
+async def serving_echo(
+    echo: Echo,
+    address: str = "127.0.0.1:0",
+    *,
+    grace_seconds: float = 0,
+    servicer: health.aio.HealthServicer | None = None,
+) -> AsyncIterator[str]:
     """Serves inside the block; yields the address."""
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", 64 << 20)])
     server.add_generic_rpc_handlers([_handler(echo)])
-    servicer = health.aio.HealthServicer()
+    servicer = servicer or health.aio.HealthServicer()
     await servicer.set("", health_pb2.HealthCheckResponse.SERVING)
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
     port = server.add_insecure_port(address)

@@ -103,6 +103,7 @@ class WebConnection:
         headers: dict[str, str] = {}
         for line in lines:
             name, value = line.split(": ", 1)
+            name = name.lower()
             assert name not in headers, f"{name} stands twice"
             headers[name] = value
         return WebResponse(int(first.split()[1]), headers)

@@ -106,7 +106,7 @@ async def serving(
     address = _bind(server, settings.listen)
     async with AsyncExitStack() as stack:
         if settings.admin is not None:
-            await stack.enter_async_context(_admin(settings.admin, health, drain))
+            await stack.enter_async_context(admin_port(settings.admin, drain=drain, problems=lambda: health.problems))
         await server.start()
         get_logger().info("serving", address=address, services=list(services))
         watching = asyncio.create_task(health.watch(), name="health")
@@ -165,13 +165,19 @@ def _new_server(settings: ServerSettings) -> grpc.aio.Server:
 
 
 @asynccontextmanager
-async def _admin(listen: str, health: Health, drain: Drain) -> AsyncIterator[None]:
-    def problems() -> dict[str, str]:
-        return {**health.problems, "server": "stopping"} if drain.started else health.problems
+async def admin_port(listen: str, *, drain: Drain, problems: Callable[[], Mapping[str, str]]) -> AsyncIterator[None]:
+    """Serves metrics and health over plain HTTP inside the block.
+
+    Raises:
+        StartupError: the address cannot be bound.
+    """
+
+    def all_problems() -> Mapping[str, str]:
+        return {**problems(), "server": "stopping"} if drain.started else problems()
 
     async with AsyncExitStack() as stack:
         try:
-            address = await stack.enter_async_context(admin_server(listen, problems=problems))
+            address = await stack.enter_async_context(admin_server(listen, problems=all_problems))
         except OSError as error:
             raise StartupError(f"cannot open the admin port on {listen!r}: {error.strerror or error}") from None
         get_logger().info("admin port open", address=address)

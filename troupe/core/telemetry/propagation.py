@@ -35,6 +35,13 @@ def extracted(carried: Carried) -> Context:
     return _PROPAGATOR.extract(carried, Context()) if carried else Context()
 
 
+def injected(context: Context) -> Carried:
+    """What to send along of a context."""
+    carried: Carried = {}
+    _PROPAGATOR.inject(carried, context)
+    return carried
+
+
 def enter(parent: Context, span: Span | None = None) -> object:
     """Makes a context, and a span in it, current in this asyncio task; returns what `leave` needs."""
     return otel.attach(parent if span is None else trace.set_span_in_context(span, parent))
