@@ -13,9 +13,9 @@ from gateway.faults import fault
 from gateway.proxy import Backends, Call, CallRequest
 from gateway.wire import cors
 from gateway.wire.cors import CorsPolicy
-from gateway.wire.http1 import RequestHead
 from gateway.wire.media import Media, parse_media
 from gateway.wire.metadata import GrpcStatus
+from gateway.wire.request import RequestHead
 from gateway.wire.timeout import TimeoutFormatError, parse_timeout
 from troupe.core.ids import new_id
 

@@ -7,7 +7,7 @@ from importlib import resources
 from typing import Final
 
 from gateway.wire import cors
-from gateway.wire.http1 import Headers, RequestHead
+from gateway.wire.request import Headers, RequestHead
 
 _TEXT: Final = (b"content-type", b"text/plain; charset=utf-8")
 _SECURITY: Final[Headers] = (

@@ -14,10 +14,10 @@ from gateway.upstream.pool import Waiting
 from gateway.wire import cors, hpack_blocks, http2, metadata, status
 from gateway.wire.framing import FramingError, MessageScanner, MessageTooLargeError, trailers_frame
 from gateway.wire.hpack_blocks import Headers
-from gateway.wire.http1 import RequestHead
 from gateway.wire.http2_client import Stream
 from gateway.wire.media import Media
 from gateway.wire.metadata import GrpcStatus, ResponseBlock
+from gateway.wire.request import RequestHead
 from gateway.wire.text import TextDecoder, encode_text
 
 # What may wait for a connection or for the backend's window before no more of the request is read.

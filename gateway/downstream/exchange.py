@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Protocol
 
-from gateway.wire.http1 import RequestHead
+from gateway.wire.request import RequestHead
 
 
 class Downstream(Protocol):
@@ -22,8 +22,8 @@ class Downstream(Protocol):
         """Sends a part of the body."""
         ...
 
-    def end(self, data: bytes = b"") -> None:
-        """Sends the last part of the body."""
+    def end(self, data: bytes = b"", trailers: Iterable[tuple[bytes, bytes]] = ()) -> None:
+        """Sends the last part of the body, and trailers where the version of HTTP has them: HTTP/1.1 drops them."""
         ...
 
     def pause_body(self) -> None:

@@ -9,7 +9,7 @@ from typing import Final, cast
 from gateway.batching import BatchingWriter
 from gateway.downstream.exchange import Application, Upload
 from gateway.wire import http1
-from gateway.wire.http1 import BadRequestError, Body, RequestHead
+from gateway.wire.http1 import BadRequestError, Body, Http1Head
 
 _HEAD_END: Final = b"\r\n\r\n"
 _TCP_CLOSED: Final = (7, 8)  # CLOSE and CLOSE_WAIT of linux/tcp_states.h
@@ -248,7 +248,7 @@ class Http1Exchange:
 
     __slots__ = ("_bodiless", "_chunked", "_connection", "_head", "_keep_alive", "_over", "started")
 
-    def __init__(self, connection: Http1Connection, head: RequestHead) -> None:
+    def __init__(self, connection: Http1Connection, head: Http1Head) -> None:
         self.started = False
         self._connection = connection
         self._head = head
@@ -287,7 +287,7 @@ class Http1Exchange:
         if data and not self._over and not self._bodiless:
             self._connection.writer.write(http1.chunk(data) if self._chunked else data)
 
-    def end(self, data: bytes = b"") -> None:
+    def end(self, data: bytes = b"", trailers: Iterable[tuple[bytes, bytes]] = ()) -> None:
         """See `Downstream`."""
         if self._over:
             return

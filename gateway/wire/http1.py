@@ -10,7 +10,7 @@ from functools import lru_cache
 from http import HTTPStatus
 from typing import Final, Protocol
 
-Headers = tuple[tuple[bytes, bytes], ...]
+from gateway.wire.request import RequestHead
 
 LAST_CHUNK: Final = b"0\r\n\r\n"
 _CACHED_HEAD_BYTES: Final = 4096
@@ -30,21 +30,13 @@ class BadRequestError(Exception):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class RequestHead:
-    """The head of a request. Names of headers are in lower case."""
+class Http1Head(RequestHead):
+    """The head of a request, and what it says of the connection."""
 
-    method: bytes
-    target: bytes
-    headers: Headers
-    fields: Mapping[bytes, bytes]
     content_length: int | None
     chunked: bool
     minor: int
     keep_alive: bool
-
-    def get(self, name: bytes) -> bytes:
-        """The value of a header, empty when it is not there; several of a name are joined by commas."""
-        return self.fields.get(name, b"")
 
     @property
     def has_body(self) -> bool:
@@ -52,7 +44,7 @@ class RequestHead:
         return self.chunked or bool(self.content_length)
 
 
-def parse_head(head: bytes) -> RequestHead:
+def parse_head(head: bytes) -> Http1Head:
     """Reads the bytes before the empty line.
 
     Raises:
@@ -62,7 +54,7 @@ def parse_head(head: bytes) -> RequestHead:
     return _parse_cached(head) if len(head) <= _CACHED_HEAD_BYTES else _parse(head)
 
 
-def _parse(head: bytes) -> RequestHead:
+def _parse(head: bytes) -> Http1Head:
     request_line, *lines = head.split(b"\r\n")
     match = _REQUEST_LINE.fullmatch(request_line)
     if match is None:
@@ -77,7 +69,7 @@ def _parse(head: bytes) -> RequestHead:
     if b"host" not in fields and minor != b"0":
         raise BadRequestError(400, "the header `host` is missing")
     length, chunked = _body_of(fields)
-    return RequestHead(method, target, headers, fields, length, chunked, int(minor), _keep_alive(fields, minor))
+    return Http1Head(method, target, headers, fields, False, length, chunked, int(minor), _keep_alive(fields, minor))
 
 
 _parse_cached = lru_cache(maxsize=1024)(_parse)
@@ -194,7 +186,7 @@ class ChunkedBody:
                 return rest
 
 
-def body_reader(head: RequestHead) -> Body:
+def body_reader(head: Http1Head) -> Body:
     """What cuts out the body of a request."""
     return ChunkedBody() if head.chunked else FixedBody(head.content_length or 0)
 

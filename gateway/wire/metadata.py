@@ -11,8 +11,8 @@ from typing import Final
 
 from gateway.wire import hpack_blocks, percent, status
 from gateway.wire.hpack_blocks import Headers
-from gateway.wire.http1 import RequestHead
 from gateway.wire.media import Media
+from gateway.wire.request import RequestHead
 from gateway.wire.status import Code
 
 # Of the connection between browser and gateway, or of the browser itself: no metadata of the call.

@@ -7,7 +7,7 @@ import pytest
 from gateway.downstream.exchange import Downstream
 from gateway.downstream.http1 import Http1Limits
 from gateway.server import WebServer
-from gateway.wire.http1 import RequestHead
+from gateway.wire.request import RequestHead
 from tests.support.echo import Echo
 from tests.support.gateway import BINARY, SERVICE, WebConnection, WebResponse, call, fetch, serving_gateway
 from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
