@@ -9,9 +9,11 @@ from gateway.application import CallLimits, GatewayApplication, ServiceAllowList
 from gateway.downstream.http1 import Http1Limits
 from gateway.server import WebServer
 from gateway.settings import GatewaySettings
+from gateway.tls import ServerTls, TlsFiles
 from gateway.upstream.pool import BackendPool, ReconnectPolicy
 from gateway.wire.cors import CorsPolicy
 from gateway.wire.http2_client import ClientLimits
+from gateway.wire.http2_server import Http2Limits
 from troupe.core.logs import get_logger
 from troupe.core.server import Drain, run
 
@@ -32,6 +34,7 @@ async def serve(settings: GatewaySettings, drain: Drain) -> None:
         limits=CallLimits(settings.max_message_bytes, settings.max_concurrent_calls),
         access_log=StructuredAccessLog() if settings.access_log else NoAccessLog(),
     )
+    tls_files = TlsFiles.of(settings.tls_certificate, settings.tls_key, settings.tls_client_ca)
     server = WebServer(
         application=application,
         limits=Http1Limits(
@@ -40,7 +43,17 @@ async def serve(settings: GatewaySettings, drain: Drain) -> None:
             body_timeout_seconds=settings.body_timeout_seconds,
             keep_alive_seconds=settings.keep_alive_seconds,
         ),
+        http2=Http2Limits(
+            max_concurrent_streams=settings.max_streams_per_connection,
+            max_header_bytes=settings.max_header_bytes,
+            max_resets=settings.max_stream_resets,
+            header_timeout_seconds=settings.header_timeout_seconds,
+            body_timeout_seconds=settings.body_timeout_seconds,
+            write_timeout_seconds=settings.write_timeout_seconds,
+            keep_alive_seconds=settings.keep_alive_seconds,
+        ),
         max_connections=settings.max_connections,
+        tls=ServerTls(tls_files) if tls_files is not None else None,
     )
     async with server.listening(settings.listen) as address, pool.running():
         get_logger().info("serving", address=address, backends=list(settings.backends))
