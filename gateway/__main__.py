@@ -14,9 +14,11 @@ from gateway.metrics import CallMetrics, measure_backends
 from gateway.observation import Observer
 from gateway.server import WebServer
 from gateway.settings import GatewaySettings
+from gateway.tls import ServerTls, TlsFiles
 from gateway.upstream.pool import BackendPool, ReconnectPolicy
 from gateway.wire.cors import CorsPolicy
 from gateway.wire.http2_client import ClientLimits
+from gateway.wire.http2_server import Http2Limits
 from troupe.core.logs import get_logger
 from troupe.core.server import Drain, admin_port, run
 
@@ -39,6 +41,7 @@ async def serve(settings: GatewaySettings, drain: Drain) -> None:
         max_concurrent_calls=settings.max_concurrent_calls,
         observer=Observer(CallMetrics(lambda path: methods.find(path) is not None), access_log=settings.access_log),
     )
+    tls_files = TlsFiles.of(settings.tls_certificate, settings.tls_key, settings.tls_client_ca)
     server = WebServer(
         application=application,
         limits=Http1Limits(
@@ -47,7 +50,17 @@ async def serve(settings: GatewaySettings, drain: Drain) -> None:
             body_timeout_seconds=settings.body_timeout_seconds,
             keep_alive_seconds=settings.keep_alive_seconds,
         ),
+        http2=Http2Limits(
+            max_concurrent_streams=settings.max_streams_per_connection,
+            max_header_bytes=settings.max_header_bytes,
+            max_resets=settings.max_stream_resets,
+            header_timeout_seconds=settings.header_timeout_seconds,
+            body_timeout_seconds=settings.body_timeout_seconds,
+            write_timeout_seconds=settings.write_timeout_seconds,
+            keep_alive_seconds=settings.keep_alive_seconds,
+        ),
         max_connections=settings.max_connections,
+        tls=ServerTls(tls_files) if tls_files is not None else None,
     )
     async with AsyncExitStack() as stack:
         address = await stack.enter_async_context(server.listening(settings.listen))

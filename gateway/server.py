@@ -1,27 +1,46 @@
 """The listening socket and the connections behind it."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
+from gateway.downstream.accept import AcceptedConnection, Versions
 from gateway.downstream.exchange import Application
-from gateway.downstream.http1 import Http1Connection, Http1Limits
+from gateway.downstream.http1 import Http1Limits
+from gateway.downstream.open_connections import OpenConnections
+from gateway.tls import ServerTls
+from gateway.wire.http2_server import Http2Counters, Http2Limits
 from troupe.core.server import StartupError
 
 _SWEEP_SECONDS: Final = 0.5
+_SWEEPS_PER_REFRESH: Final = 4
 _CLOSE_SECONDS: Final = 1.0
 _BACKLOG: Final = 4096
+_HTTP2: Final = Http2Limits()
 
 
 class WebServer:
-    """Serves HTTP/1.1."""
+    """Serves HTTP/1.1 and HTTP/2 on one port."""
 
-    def __init__(self, *, application: Application, limits: Http1Limits, max_connections: int) -> None:
-        self._application = application
-        self._limits = limits
+    def __init__(
+        self,
+        *,
+        application: Application,
+        limits: Http1Limits,
+        max_connections: int,
+        http2: Http2Limits = _HTTP2,
+        tls: ServerTls | None = None,
+    ) -> None:
+        self.counters = Http2Counters()
+        self.connections_refused = 0
         self._max_connections = max_connections
-        self._connections: set[Http1Connection] = set()
+        self._tls = tls
+        self._handshake_seconds = limits.header_timeout_seconds
+        self._handshaking: dict[AcceptedConnection, float] = {}
+        self._connections = OpenConnections()
+        self._versions = Versions(application, limits, http2, self.counters, self._connections)
 
     @asynccontextmanager
     async def listening(self, listen: str) -> AsyncIterator[str]:
@@ -33,7 +52,14 @@ class WebServer:
         loop = asyncio.get_running_loop()
         host, _, port = listen.rpartition(":")
         try:
-            server = await loop.create_server(self._connect, host.strip("[]"), int(port), backlog=_BACKLOG)
+            server = await loop.create_server(
+                self._connect,
+                host.strip("[]"),
+                int(port),
+                backlog=_BACKLOG,
+                ssl=self._tls.context if self._tls is not None else None,
+                ssl_handshake_timeout=self._handshake_seconds if self._tls is not None else None,
+            )
         except (OSError, OverflowError) as error:
             raise StartupError(
                 f"cannot listen on {listen!r}: the port is taken or the address is not ours ({error}); "
@@ -48,13 +74,13 @@ class WebServer:
 
     def close_idle(self) -> None:
         """Ends connections that wait for a request; the others end with their response."""
-        for connection in list(self._connections):
+        for connection in self._connections:
             connection.close_when_idle()
 
     async def close(self) -> None:
         """Ends what is left; waits a moment until the clients have read what is said."""
         closing = [connection.closed for connection in self._connections]
-        for connection in list(self._connections):
+        for connection in self._connections:
             connection.close()
         if closing:
             await asyncio.wait(closing, timeout=_CLOSE_SECONDS)
@@ -65,17 +91,34 @@ class WebServer:
         return len(self._connections)
 
     def _connect(self) -> asyncio.Protocol:
-        if len(self._connections) >= self._max_connections:
+        if len(self._connections) + len(self._handshaking) >= self._max_connections:
+            self.connections_refused += 1
             return _Refused()
-        return Http1Connection(application=self._application, limits=self._limits, connections=self._connections)
+        connection = AcceptedConnection(self._versions, on_made=self._forget_handshake)
+        if self._tls is not None:
+            self._handshaking[connection] = asyncio.get_running_loop().time()
+        return connection
+
+    def _forget_handshake(self, connection: AcceptedConnection) -> None:
+        self._handshaking.pop(connection, None)
 
     async def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
-        while True:
+        for sweep in itertools.count():
             await asyncio.sleep(_SWEEP_SECONDS)
             now = loop.time()
-            for connection in list(self._connections):
+            for connection in self._connections:
                 connection.sweep(now)
+            self._sweep_handshakes(now)
+            if self._tls is not None and sweep % _SWEEPS_PER_REFRESH == 0:
+                self._tls.refresh()
+
+    def _sweep_handshakes(self, now: float) -> None:
+        # Nobody says when a handshake fails, so those that failed count as long as they could have taken.
+        for connection, began in list(self._handshaking.items()):
+            if now - began <= self._handshake_seconds:
+                break
+            del self._handshaking[connection]
 
 
 class _Refused(asyncio.Protocol):

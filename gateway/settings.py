@@ -38,14 +38,31 @@ class GatewaySettings(ServiceSettings):
         description="`host:port` of plain HTTP with `/metrics`, `/healthz` and `/readyz`; unset: none",
     )
 
+    tls_certificate: Path | None = Field(
+        default=None, description="PEM file with the certificate and its chain; with `tls_key`: HTTPS instead of HTTP"
+    )
+    tls_key: Path | None = Field(default=None, description="PEM file with the key, unencrypted")
+    tls_client_ca: Path | None = Field(
+        default=None, description="PEM file with the authorities of which clients must show a certificate"
+    )
+
     max_message_bytes: int = Field(
         default=4 << 20, gt=0, description="of a request; responses are bounded by the windows"
     )
     max_concurrent_calls: int = Field(default=10_000, gt=0)
     max_connections: int = Field(default=20_000, gt=0)
+    max_streams_per_connection: int = Field(default=256, ge=1, le=65_536, description="of HTTP/2")
+    max_stream_resets: int = Field(
+        default=200,
+        ge=1,
+        description="calls that an HTTP/2 client may break off in ten seconds, beyond those it let end",
+    )
     max_header_bytes: int = Field(default=16 << 10, ge=1024)
     header_timeout_seconds: float = Field(default=10, gt=0)
     body_timeout_seconds: float = Field(default=30, gt=0)
+    write_timeout_seconds: float = Field(
+        default=30, gt=0, description="how long an HTTP/2 client may take none of what waits for it"
+    )
     keep_alive_seconds: float = Field(default=75, gt=0)
     stream_window_bytes: int = Field(
         default=1 << 20,

@@ -23,7 +23,7 @@ class Downstream(Protocol):
         ...
 
     def end(self, data: bytes = b"", trailers: Iterable[tuple[bytes, bytes]] = ()) -> None:
-        """Sends the last part of the body, and trailers where the HTTP version has them."""
+        """Sends the last part of the body, and trailers where the version of HTTP has them: HTTP/1.1 drops them."""
         ...
 
     def pause_body(self) -> None:

@@ -8,6 +8,7 @@ from typing import Final, cast
 
 from gateway.batching import BatchingWriter
 from gateway.downstream.exchange import Application, Upload
+from gateway.downstream.open_connections import OpenConnections
 from gateway.wire import http1
 from gateway.wire.http1 import BadRequestError, Body, Http1Head
 
@@ -31,7 +32,7 @@ class Http1Limits:
 class Http1Connection(asyncio.Protocol):
     """A client's connection: one request after the other."""
 
-    def __init__(self, *, application: Application, limits: Http1Limits, connections: "set[Http1Connection]") -> None:
+    def __init__(self, *, application: Application, limits: Http1Limits, connections: OpenConnections) -> None:
         self.congested = False
         self.transport: asyncio.Transport
         self.writer: BatchingWriter

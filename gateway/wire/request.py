@@ -1,4 +1,4 @@
-"""The head of a request, whatever the HTTP version."""
+"""The head of a request, whatever the version of HTTP."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,14 +8,15 @@ Headers = tuple[tuple[bytes, bytes], ...]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RequestHead:
-    """The head of a request. Names of headers are in lower case."""
+    """What a client asks for. Equal heads mostly are the same object, so that what follows from one can be kept."""
 
     method: bytes
     target: bytes
     headers: Headers
+    """Names are in lower case."""
     fields: Mapping[bytes, bytes]
     http2: bool
 
     def get(self, name: bytes) -> bytes:
-        """The value of a header, empty when it is not there; several of a name are joined by commas."""
+        """The value of a header, empty when it is not there; several of a name are joined."""
         return self.fields.get(name, b"")

@@ -122,7 +122,7 @@ async def test_cors_of_other_origins(gateway: str, origin: str) -> None:
     [
         (b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", 400),
         (b"hello\r\n\r\n", 400),
-        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
+        (b"PRI * HTTP/2.0\r\n\r\nSMS\r\n\r\n", 505),
         (b"GET / HTTP/1.1\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nhost : a\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nhost: a\r\n folded: b\r\n\r\n", 400),

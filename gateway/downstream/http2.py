@@ -1,0 +1,120 @@
+"""HTTP/2 for clients, on asyncio."""
+
+import asyncio
+from typing import cast
+
+from gateway.batching import BatchingWriter
+from gateway.downstream.exchange import Application
+from gateway.downstream.open_connections import OpenConnections
+from gateway.wire import http2
+from gateway.wire.http2 import Http2Error
+from gateway.wire.http2_server import Http2Counters, Http2Limits, ServerConnection
+
+
+class Http2Connection(asyncio.Protocol):
+    """A client's connection: feeds a `ServerConnection`, whose streams are the exchanges."""
+
+    def __init__(
+        self,
+        *,
+        application: Application,
+        limits: Http2Limits,
+        counters: Http2Counters,
+        connections: OpenConnections,
+    ) -> None:
+        self.closed = asyncio.get_running_loop().create_future()
+        self._application = application
+        self._limits = limits
+        self._counters = counters
+        self._connections = connections
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport
+        self._writer: BatchingWriter
+        self._http2: ServerConnection
+        self._closing_since: float | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See `asyncio.Protocol`."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=self._limits.write_buffer_bytes)
+        self._writer = BatchingWriter(self._transport)
+        self._http2 = ServerConnection(
+            write=self._writer.write,
+            accept=self._application.handle,
+            limits=self._limits,
+            counters=self._counters,
+            now=self._loop.time(),
+        )
+        self._connections.add(self)
+        self._http2.start()
+
+    def data_received(self, data: bytes) -> None:
+        """See `asyncio.Protocol`."""
+        if self._closing_since is not None:
+            return
+        try:
+            self._http2.receive(data)
+        except Http2Error as error:
+            self._fail(error)
+
+    def eof_received(self) -> None:
+        """A client that closes its end has gone: browsers never close one direction only."""
+        self._writer.flush()
+        self._http2.lost()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See `asyncio.Protocol`."""
+        self._connections.discard(self)
+        self._http2.lost()
+        self.closed.set_result(None)
+
+    def pause_writing(self) -> None:
+        """See `asyncio.Protocol`."""
+        self._http2.hold()
+
+    def resume_writing(self) -> None:
+        """See `asyncio.Protocol`."""
+        self._http2.release()
+
+    def sweep(self, now: float) -> None:
+        """Ends the connection when the client is too slow or idle for too long."""
+        if self._closing_since is not None:
+            if now - self._closing_since > self._limits.write_timeout_seconds:
+                self._transport.abort()  # what was written last is not read
+            return
+        try:
+            self._http2.sweep(now)
+        except Http2Error as error:
+            self._fail(error)
+            return
+        idle = not self._http2.open_streams
+        if idle and (self._http2.retired or self._http2.idle_seconds > self._limits.keep_alive_seconds):
+            self.close()
+
+    def close_when_idle(self) -> None:
+        """Takes no more requests; the sweep closes when those that were taken have ended."""
+        self._http2.retire()
+        if not self._http2.open_streams:
+            self.close()
+
+    def close(self) -> None:
+        """Says goodbye, and closes when what was written is sent."""
+        if self._closing_since is None:
+            self._http2.retire()
+            self._close()
+
+    def _fail(self, error: Http2Error) -> None:
+        if error.code != http2.ENHANCE_YOUR_CALM:
+            self._counters.protocol_errors += 1
+        self._http2.retired = True
+        self._writer.write(http2.goaway(self._http2.last_stream_id, error.code, str(error)))
+        stalled = self._http2.full
+        self._close()
+        self._http2.lost()
+        if stalled:
+            self._transport.abort()
+
+    def _close(self) -> None:
+        self._closing_since = self._loop.time()
+        self._writer.flush()
+        self._transport.close()

@@ -1,0 +1,45 @@
+"""What the server keeps of each connection."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Protocol
+
+
+class OpenConnection(Protocol):
+    """A connection of a client, whatever it speaks."""
+
+    closed: asyncio.Future[None]
+
+    def sweep(self, now: float) -> None:
+        """Ends the connection when the client's time is up."""
+        ...
+
+    def close_when_idle(self) -> None:
+        """Takes no more requests; ends when those that were taken have."""
+        ...
+
+    def close(self) -> None:
+        """Closes when what was written is sent."""
+        ...
+
+
+class OpenConnections:
+    """The connections that are open."""
+
+    def __init__(self) -> None:
+        self._connections: set[OpenConnection] = set()
+
+    def __len__(self) -> int:
+        return len(self._connections)
+
+    def __iter__(self) -> Iterator[OpenConnection]:
+        """A copy, since connections leave while they are ended."""
+        return iter(list(self._connections))
+
+    def add(self, connection: OpenConnection) -> None:
+        """The connection is there from now on."""
+        self._connections.add(connection)
+
+    def discard(self, connection: OpenConnection) -> None:
+        """The connection is gone."""
+        self._connections.discard(connection)

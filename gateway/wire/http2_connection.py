@@ -1,0 +1,400 @@
+"""What both ends of an HTTP/2 connection share: cutting frames, windows in both directions, taking turns."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Final, Generic, TypeVar
+
+from gateway.wire import hpack_blocks, http2
+from gateway.wire.http2 import Http2Error
+
+# Given back at once: a slow stream must not hold up the others, and the window of each stream bounds what it can hold.
+CONNECTION_WINDOW_BYTES: Final = 1 << 30
+_MAX_HEADER_BLOCK_BYTES: Final = hpack_blocks.MAX_HEADER_LIST_BYTES
+_TINY_INCREMENT_BYTES: Final = 1024
+
+
+class Stream:
+    """A stream of a connection."""
+
+    __slots__ = (
+        "_connection", "_owed", "closed_here", "id", "moved_at", "paused", "pending", "receive_window", "send_window",
+        "trailers",
+    )  # fmt: skip
+
+    def __init__(self, connection: "Connection[Any]", stream_id: int) -> None:
+        self.id = stream_id
+        self.send_window = connection.initial_window
+        self.receive_window = connection.stream_window_bytes
+        self.closed_here = False
+        self.trailers = b""
+        """The header block that ends the stream behind the data."""
+        self.paused = False
+        self.pending: bytearray | None = None
+        """What waits for the peer; None when nothing does."""
+        self.moved_at = 0.0
+        """When the first of it began to wait, or some of it was sent."""
+        self._connection = connection
+        self._owed = 0
+
+    def send(self, data: bytes, *, end: bool) -> bool:
+        """Sends what the peer takes now and keeps the rest; False when there is a rest."""
+        self.closed_here = end
+        return self._connection.send(self, data)
+
+    def reset(self, code: int) -> None:
+        """Breaks the stream off; nothing more is heard of it."""
+        self._connection.reset(self, code)
+
+    def pause(self) -> None:
+        """Lets the peer send no more than the window that it still has."""
+        self.paused = True
+
+    def resume(self) -> None:
+        """Takes data again."""
+        self.paused = False
+        self.owe(0)
+
+    def owe(self, count: int) -> None:
+        """Gives bytes that were delivered back to the peer's window, in large steps."""
+        self._owed += count
+        if self._owed >= self._connection.stream_window_bytes >> 1 and not self.paused:
+            self._connection.grant(self, self._owed)
+            self._owed = 0
+
+    @property
+    def pending_bytes(self) -> int:
+        """How much waits for the peer."""
+        return len(self.pending) if self.pending is not None else 0
+
+
+StreamT = TypeVar("StreamT", bound=Stream)
+
+
+class Connection(ABC, Generic[StreamT]):
+    """One end of a connection. `write` takes bytes for the peer, in order."""
+
+    _HANDLERS: ClassVar[Mapping[int, str]] = {
+        http2.DATA: "_on_data",
+        http2.HEADERS: "_on_headers",
+        http2.PRIORITY: "_on_priority",
+        http2.RST_STREAM: "_on_rst_stream",
+        http2.SETTINGS: "_on_settings",
+        http2.PUSH_PROMISE: "_on_push_promise",
+        http2.PING: "_on_ping",
+        http2.GOAWAY: "_on_goaway",
+        http2.WINDOW_UPDATE: "_on_window_update",
+        http2.CONTINUATION: "_on_continuation",
+    }
+
+    def __init__(self, *, write: Callable[[bytes], None], stream_window_bytes: int, max_frame_bytes: int) -> None:
+        self.write = write
+        self.stream_window_bytes = stream_window_bytes
+        self.initial_window = http2.DEFAULT_WINDOW_BYTES
+        self.max_send_frame = http2.DEFAULT_FRAME_BYTES
+        self.ready = False
+        """Whether the peer has said its settings."""
+        self.retired = False
+        """Whether the connection takes no new streams any more."""
+        self.ping_answered = True
+        self.full = False
+        """Whether the socket takes no more, so that data waits."""
+        self.now = 0.0
+        self._max_frame_bytes = max_frame_bytes
+        self._streams: dict[int, StreamT] = {}
+        self._waiting: dict[int, StreamT] = {}  # whose own window is open, in the order in which it is their turn
+        self._buffer = b""
+        self._send_window = http2.DEFAULT_WINDOW_BYTES
+        self._received = 0
+        self._block: tuple[int, int, bytes] | None = None  # stream, flags and so far of a block that goes on
+
+    @property
+    def open_streams(self) -> int:
+        """Streams that have not ended."""
+        return len(self._streams)
+
+    def ping(self) -> None:
+        """Asks whether the peer is still there; `ping_answered` says whether it is."""
+        self.ping_answered = False
+        self.write(http2.frame(http2.PING, 0, 0, b"keepaliv"))
+
+    def receive(self, data: bytes) -> None:
+        """Takes bytes of the peer.
+
+        Raises:
+            Http2Error: they break the protocol.
+        """
+        if self._buffer:
+            data = self._buffer + data
+        position, end = 0, len(data)
+        max_frame_bytes, unpack = self._max_frame_bytes, http2.FRAME_HEADER.unpack_from
+        run_id, run_bytes = 0, 0
+        run: list[bytes] = []
+        while end - position >= http2.FRAME_HEADER_BYTES:
+            length, flags, stream_id = unpack(data, position)
+            kind, length = length & 0xFF, length >> 8
+            payload_at = position + http2.FRAME_HEADER_BYTES
+            following = payload_at + length
+            if following > end:
+                if length > max_frame_bytes:
+                    raise Http2Error(http2.FRAME_SIZE_ERROR, f"a frame has {length} bytes")
+                break
+            position = following
+            if kind == http2.DATA and not flags and self._block is None:  # nearly all frames are this one
+                if stream_id != run_id:
+                    self._deliver(run_id, run, run_bytes)
+                    run_id, run, run_bytes = stream_id, [], 0
+                run.append(data[payload_at:following])
+                run_bytes += length
+                continue
+            self._deliver(run_id, run, run_bytes)
+            run_id, run, run_bytes = 0, [], 0
+            self._on_frame(kind, flags, stream_id & http2.MAX_STREAM_ID, data[payload_at:following])
+        self._deliver(run_id, run, run_bytes)
+        self._buffer = data[position:]
+
+    def send(self, stream: StreamT, data: bytes) -> bool:
+        """Sends data of a stream, or lets it wait for the peer; False when some waits."""
+        size = len(data)
+        if stream.pending or self._waiting or self.full or size > stream.send_window or size > self._send_window:
+            return self._hold(stream, data)
+        if size or stream.closed_here:
+            stream.send_window -= size
+            self._send_window -= size
+            self._write_data(stream, data)
+        return True
+
+    def grant(self, stream: StreamT, count: int) -> None:
+        """Enlarges the peer's window of a stream."""
+        if stream.id in self._streams:
+            stream.receive_window += count
+            self.write(http2.window_update(stream.id, count))
+
+    def reset(self, stream: StreamT, code: int) -> None:
+        """Breaks a stream off."""
+        if self._forget(stream):
+            self.write(http2.rst_stream(stream.id, code))
+
+    # What differs.
+
+    @abstractmethod
+    def _deliver(self, stream_id: int, run: list[bytes], count: int) -> None:
+        """The payloads of DATA frames of one stream; `count` is what they take of the windows. There may be none."""
+
+    @abstractmethod
+    def _on_block(self, stream_id: int, flags: int, block: bytes) -> None:
+        """A whole header block."""
+
+    @abstractmethod
+    def _on_end(self, stream: StreamT) -> None:
+        """The peer ended the stream with a DATA frame."""
+
+    @abstractmethod
+    def _on_rst_stream(self, flags: int, stream_id: int, payload: bytes) -> None:
+        """The peer broke the stream off."""
+
+    @abstractmethod
+    def _on_goaway(self, flags: int, stream_id: int, payload: bytes) -> None:
+        """The peer wants no new streams."""
+
+    @abstractmethod
+    def _caught_up(self, stream: StreamT) -> None:
+        """All that waited is sent, and the stream is open still."""
+
+    @abstractmethod
+    def _break(self, stream: StreamT, code: int) -> None:
+        """The peer broke the rules of this stream."""
+
+    @abstractmethod
+    def _check_known(self, stream_id: int) -> None:
+        """A frame came for a stream that is not open.
+
+        Raises:
+            Http2Error: it never was.
+        """
+
+    def _on_sent(self, stream: StreamT) -> None:
+        """This side has ended the stream."""
+
+    def _on_settings_ack(self) -> None:
+        """The peer goes by the settings of this side from now on."""
+
+    def _charge(self, count: int = 1) -> None:
+        """Frames came that carry nothing forward."""
+
+    # Sending.
+
+    def _hold(self, stream: StreamT, data: bytes) -> bool:
+        if stream.pending:
+            stream.pending += data
+        elif data:
+            stream.pending = bytearray(data)
+            stream.moved_at = self.now
+        else:  # an end needs no window
+            if stream.closed_here:
+                self._write_data(stream, b"")
+            return True
+        if stream.send_window > 0:
+            self._waiting[stream.id] = stream
+            self._drain()
+        return not stream.pending
+
+    def _drain(self) -> None:
+        """Sends what waits, a frame of each stream in turn, so that none starves."""
+        caught_up: list[StreamT] = []
+        while self._waiting and self._send_window > 0 and not self.full:
+            stream = self._waiting.pop(next(iter(self._waiting)))
+            pending = stream.pending
+            if not pending or stream.send_window <= 0:
+                continue
+            count = min(len(pending), stream.send_window, self._send_window, self.max_send_frame)
+            data = bytes(pending[:count])
+            del pending[:count]
+            stream.send_window -= count
+            self._send_window -= count
+            stream.moved_at = self.now
+            if not pending:
+                stream.pending = None
+                caught_up.append(stream)
+            elif stream.send_window > 0:
+                self._waiting[stream.id] = stream
+            self._write_data(stream, data)
+        for stream in caught_up:
+            if stream.id in self._streams:
+                self._caught_up(stream)
+
+    def _write_data(self, stream: StreamT, data: bytes) -> None:
+        """Writes data, and the end of the stream behind the last of it."""
+        if stream.pending or not stream.closed_here:
+            self.write(http2.data_frames(stream.id, data, end=False, max_frame_bytes=self.max_send_frame))
+            return
+        if data or not stream.trailers:
+            ends = not stream.trailers
+            self.write(http2.data_frames(stream.id, data, end=ends, max_frame_bytes=self.max_send_frame))
+        if stream.trailers:
+            self.write(http2.headers_frames(stream.id, stream.trailers, end=True, max_frame_bytes=self.max_send_frame))
+        self._on_sent(stream)
+
+    def _forget(self, stream: StreamT) -> bool:
+        stream.pending = None
+        self._waiting.pop(stream.id, None)
+        return self._streams.pop(stream.id, None) is not None
+
+    # Receiving.
+
+    def _count(self, count: int) -> None:
+        """Bytes of DATA came, wanted or not."""
+        self._received += count
+        if self._received >= CONNECTION_WINDOW_BYTES >> 2:
+            self.write(http2.window_update(0, self._received))
+            self._received = 0
+
+    def _on_frame(self, kind: int, flags: int, stream_id: int, payload: bytes) -> None:
+        if self._block is not None and kind != http2.CONTINUATION:
+            raise Http2Error(http2.PROTOCOL_ERROR, "a header block was interrupted")
+        if not self.ready and (kind != http2.SETTINGS or flags & http2.ACK):
+            raise Http2Error(http2.PROTOCOL_ERROR, "the peer did not begin with SETTINGS")
+        if len(payload) > self._max_frame_bytes:
+            raise Http2Error(http2.FRAME_SIZE_ERROR, f"a frame has {len(payload)} bytes")
+        handler = self._HANDLERS.get(kind)
+        if handler is None:
+            self._charge()
+        else:
+            getattr(self, handler)(flags, stream_id, payload)
+
+    def _on_data(self, flags: int, stream_id: int, payload: bytes) -> None:
+        self._deliver(stream_id, [http2.unpadded(http2.DATA, flags, payload)], len(payload))
+        stream = self._streams.get(stream_id)
+        if stream is not None and flags & http2.END_STREAM:
+            self._on_end(stream)
+
+    def _on_headers(self, flags: int, stream_id: int, payload: bytes) -> None:
+        block = http2.unpadded(http2.HEADERS, flags, payload)
+        if flags & http2.END_HEADERS:
+            self._on_block(stream_id, flags, block)
+        else:
+            self._block = stream_id, flags, block
+
+    def _on_continuation(self, flags: int, stream_id: int, payload: bytes) -> None:
+        if self._block is None or self._block[0] != stream_id:
+            raise Http2Error(http2.PROTOCOL_ERROR, "a CONTINUATION without a header block")
+        self._charge()
+        _, first_flags, block = self._block
+        block += payload
+        if len(block) > _MAX_HEADER_BLOCK_BYTES:
+            raise Http2Error(http2.ENHANCE_YOUR_CALM, "a header block is too long")
+        self._block = stream_id, first_flags, block
+        if flags & http2.END_HEADERS:
+            self._block = None
+            self._on_block(stream_id, first_flags, block)
+
+    def _on_priority(self, _flags: int, _stream_id: int, _payload: bytes) -> None:
+        self._charge()
+
+    def _on_push_promise(self, _flags: int, _stream_id: int, _payload: bytes) -> None:
+        raise Http2Error(http2.PROTOCOL_ERROR, "the peer pushes, which it must not")
+
+    def _on_settings(self, flags: int, stream_id: int, payload: bytes) -> None:
+        if stream_id:
+            raise Http2Error(http2.PROTOCOL_ERROR, "SETTINGS on a stream")
+        if flags & http2.ACK:
+            if payload:
+                raise Http2Error(http2.FRAME_SIZE_ERROR, "SETTINGS are acknowledged with values")
+            self._on_settings_ack()
+            return
+        self._charge()
+        for key, value in dict(http2.parse_settings(payload)).items():  # of a value that stands twice the last counts
+            self._on_setting(key, value)
+        self.ready = True
+        self.write(http2.frame(http2.SETTINGS, http2.ACK, 0))
+        self._drain()
+
+    def _on_setting(self, key: int, value: int) -> None:
+        if key == http2.MAX_FRAME_SIZE:
+            if not http2.DEFAULT_FRAME_BYTES <= value < 1 << 24:
+                raise Http2Error(http2.PROTOCOL_ERROR, f"MAX_FRAME_SIZE is {value}")
+            self.max_send_frame = value
+        elif key == http2.INITIAL_WINDOW_SIZE:
+            if value > http2.MAX_WINDOW_BYTES:
+                raise Http2Error(http2.FLOW_CONTROL_ERROR, f"INITIAL_WINDOW_SIZE is {value}")
+            change, self.initial_window = value - self.initial_window, value
+            for stream in self._streams.values():
+                self._widen(stream, change)
+
+    def _on_ping(self, flags: int, stream_id: int, payload: bytes) -> None:
+        if stream_id:
+            raise Http2Error(http2.PROTOCOL_ERROR, "a PING on a stream")
+        if len(payload) != 8:
+            raise Http2Error(http2.FRAME_SIZE_ERROR, "a PING has not 8 bytes")
+        self._charge()
+        if flags & http2.ACK:
+            self.ping_answered = True
+        else:
+            self.write(http2.frame(http2.PING, http2.ACK, 0, payload))
+
+    def _on_window_update(self, _flags: int, stream_id: int, payload: bytes) -> None:
+        increment = http2.parse_uint32(payload) & http2.MAX_WINDOW_BYTES
+        if increment < _TINY_INCREMENT_BYTES:  # others are few, since the sum of them is bounded by what is sent
+            self._charge()
+        if stream_id == 0:
+            self._send_window += increment
+            if not increment or self._send_window > http2.MAX_WINDOW_BYTES:
+                raise Http2Error(http2.FLOW_CONTROL_ERROR, "a WINDOW_UPDATE of the connection is out of range")
+        else:
+            stream = self._streams.get(stream_id)
+            if stream is None:
+                self._check_known(stream_id)
+                self._charge()
+            elif not increment:
+                self._break(stream, http2.PROTOCOL_ERROR)
+            elif stream.send_window + increment > http2.MAX_WINDOW_BYTES:
+                self._break(stream, http2.FLOW_CONTROL_ERROR)
+            else:
+                self._widen(stream, increment)
+        self._drain()
+
+    def _widen(self, stream: StreamT, change: int) -> None:
+        stream.send_window += change
+        if stream.send_window > http2.MAX_WINDOW_BYTES:
+            raise Http2Error(http2.FLOW_CONTROL_ERROR, "the window of a stream is out of range")
+        if stream.pending and stream.send_window > 0:
+            self._waiting[stream.id] = stream

@@ -1,0 +1,169 @@
+"""Header blocks of HTTP/2 clients, read as request heads. RFC 9113, 8; RFC 7541."""
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from hpack import Decoder, HPACKError
+
+from gateway.wire.hpack_blocks import MAX_HEADER_LIST_BYTES, HeaderBlockError
+from gateway.wire.request import Headers, RequestHead
+
+_CACHED_BYTES: Final = 4096
+_FIRST_TABLE_BYTES: Final = 4096  # what clients may use until they have heard that there is no table
+_FIELD_OVERHEAD_BYTES: Final = 32  # RFC 9113, 6.5.2
+_PSEUDO: Final = frozenset((b":method", b":scheme", b":path", b":authority"))
+_OF_CONNECTIONS: Final = frozenset(
+    (b"connection", b"proxy-connection", b"keep-alive", b"transfer-encoding", b"upgrade")
+)
+_METHOD: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}")
+_TARGET: Final = re.compile(rb"/[\x21-\x7e]*|\*")
+_VISIBLE: Final = re.compile(rb"[\x21-\x7e]+")
+_NAME: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
+_VALUE: Final = re.compile(rb"(?![ \t])[^\x00-\x08\x0a-\x1f\x7f]*(?<![ \t])")
+_DIGITS: Final = re.compile(rb"[0-9]{1,18}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeaderList:
+    """What a block says: a request, or the trailers of one."""
+
+    list_bytes: int
+    """The size of the list as RFC 9113 counts it."""
+    request: RequestHead | None
+    content_length: int | None
+    problem: str
+    """Why it is no request, where it is none."""
+    is_trailers: bool
+    """Whether it can end a request."""
+
+
+class _MalformedError(Exception):
+    """The headers are no request."""
+
+
+class RequestBlockReader:
+    """Reads the blocks of one client, in order.
+
+    Equal lists give the same object, whichever client sends them. That takes blocks that lean on no table, which holds
+    for most before the client knows our settings, and for all afterwards.
+    """
+
+    __slots__ = ("_decoder", "_first", "_table_bytes")
+
+    def __init__(self) -> None:
+        self._table_bytes = _FIRST_TABLE_BYTES
+        self._first: bytes | None = None  # the block that began a table; the table is made when another block comes
+        self._decoder: Decoder | None = None
+
+    @property
+    def settled(self) -> bool:
+        """Whether blocks stand for themselves, so that one can be left unread."""
+        return self._table_bytes == 0
+
+    def settle(self) -> None:
+        """The client keeps no table from now on."""
+        self._table_bytes = 0
+        self._first = self._decoder = None
+
+    def read(self, block: bytes) -> HeaderList:
+        """Takes the next block.
+
+        Raises:
+            HeaderBlockError: it is broken, or too long when it is unpacked; what follows cannot be read.
+        """
+        if self._first is None and self._decoder is None:
+            headers, keeps = (_read_alone if len(block) <= _CACHED_BYTES else _read_once)(block, self._table_bytes)
+            if keeps:
+                self._first = block
+            return headers
+        if self._decoder is None:
+            self._decoder = Decoder(max_header_list_size=MAX_HEADER_LIST_BYTES)
+            _decode(self._decoder, self._first or b"")
+        return _interpret(_decode(self._decoder, block))
+
+
+def _read_once(block: bytes, table_bytes: int) -> tuple[HeaderList, bool]:
+    """What a block says, and whether blocks after it may lean on it."""
+    decoder = Decoder(max_header_list_size=MAX_HEADER_LIST_BYTES)
+    decoder.max_allowed_table_size = decoder.header_table_size = table_bytes
+    headers = _interpret(_decode(decoder, block))
+    return headers, bool(decoder.header_table.dynamic_entries) or decoder.header_table_size != table_bytes
+
+
+_read_alone = lru_cache(maxsize=1024)(_read_once)
+
+
+def _decode(decoder: Decoder, block: bytes) -> Headers:
+    try:
+        return tuple([(bytes(name), bytes(value)) for name, value in decoder.decode(block, raw=True)])
+    except HPACKError as error:
+        raise HeaderBlockError(str(error)) from None
+
+
+def _interpret(headers: Headers) -> HeaderList:
+    size = sum([len(name) + len(value) + _FIELD_OVERHEAD_BYTES for name, value in headers])
+    return (_parse_cached if size <= _CACHED_BYTES else _parse)(headers, size)
+
+
+def _parse(headers: Headers, size: int) -> HeaderList:
+    is_trailers = all(not name.startswith(b":") and _well_formed(name, value) for name, value in headers)
+    try:
+        request = _request(headers)
+        length = _content_length(request)
+    except _MalformedError as error:
+        return HeaderList(size, None, None, str(error), is_trailers)
+    return HeaderList(size, request, length, "", is_trailers)
+
+
+_parse_cached = lru_cache(maxsize=1024)(_parse)
+
+
+def _request(headers: Headers) -> RequestHead:
+    pseudo: dict[bytes, bytes] = {}
+    regular: list[tuple[bytes, bytes]] = []
+    cookies: list[bytes] = []
+    for name, value in headers:
+        if name.startswith(b":"):
+            if regular or cookies or name in pseudo or name not in _PSEUDO:
+                raise _MalformedError(f"the pseudo header {name[:32]!r} is unknown, doubled or late")
+            pseudo[name] = value
+        elif not _well_formed(name, value):
+            raise _MalformedError(f"the header {name[:32]!r} cannot stand in HTTP/2")
+        elif name == b"cookie":
+            cookies.append(value)
+        else:
+            regular.append((name, value))
+    if cookies:
+        regular.append((b"cookie", b"; ".join(cookies)))
+    method, target = pseudo.get(b":method", b""), pseudo.get(b":path", b"")
+    if not (_METHOD.fullmatch(method) and _TARGET.fullmatch(target) and pseudo.get(b":scheme")):
+        raise _MalformedError("`:method`, `:scheme` or `:path` is missing or broken")
+    regular = _with_host(regular, pseudo.get(b":authority", b""))
+    fields: dict[bytes, bytes] = {}
+    for name, value in regular:
+        fields[name] = b", ".join((fields[name], value)) if name in fields else value
+    return RequestHead(method, target, tuple(regular), fields, True)
+
+
+def _with_host(headers: list[tuple[bytes, bytes]], authority: bytes) -> list[tuple[bytes, bytes]]:
+    hosts = [value for name, value in headers if name == b"host"]
+    names = {*hosts, authority} if authority else set(hosts)
+    # Two names of one server would let what is in front of the gateway be deceived.
+    if len(hosts) > 1 or len(names) != 1 or not _VISIBLE.fullmatch(names.pop()):
+        raise _MalformedError("`:authority` and `host` are missing, or not the same")
+    return headers if hosts else [(b"host", authority), *headers]
+
+
+def _content_length(request: RequestHead) -> int | None:
+    length = request.fields.get(b"content-length")
+    if length is not None and _DIGITS.fullmatch(length) is None:
+        raise _MalformedError(f"`content-length` is {length[:32]!r}, which is no length")
+    return None if length is None else int(length)
+
+
+def _well_formed(name: bytes, value: bytes) -> bool:
+    if name in _OF_CONNECTIONS or (name == b"te" and value != b"trailers"):
+        return False
+    return _NAME.fullmatch(name) is not None and _VALUE.fullmatch(value) is not None
