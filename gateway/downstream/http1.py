@@ -13,6 +13,7 @@ from gateway.wire import http1
 from gateway.wire.http1 import BadRequestError, Body, Http1Head
 
 _HEAD_END: Final = b"\r\n\r\n"
+_LOOK_SECONDS: Final = 0.05
 _TCP_CLOSED: Final = (7, 8)  # CLOSE and CLOSE_WAIT of linux/tcp_states.h
 
 
@@ -49,6 +50,7 @@ class Http1Connection(asyncio.Protocol):
         self.closing = False
         self._advancing = False
         self._reading = True
+        self._looking = False
         self._quiet_since = self._loop.time()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -105,13 +107,26 @@ class Http1Connection(asyncio.Protocol):
             self.transport.resume_reading()
         else:
             self.transport.pause_reading()
+            if not self._looking:
+                self._look_later()
 
-    def sweep(self, now: float) -> None:
-        """Ends the connection when the client is too slow, idle for too long, or gone while nothing was read."""
-        if not self._reading and _has_closed(self.transport):
+    def _look_later(self) -> None:
+        self._looking = True
+        self._loop.call_later(_LOOK_SECONDS, self._look)
+
+    def _look(self) -> None:
+        """Whether the client has gone, which nobody says while nothing is read."""
+        self._looking = False
+        if self._reading or self.transport.is_closing():
+            return
+        if _has_closed(self.transport):
             self._leave()
             self.transport.abort()
-            return
+        else:
+            self._look_later()
+
+    def sweep(self, now: float) -> None:
+        """Ends the connection when the client is too slow, or idle for too long."""
         quiet = now - self._quiet_since
         if self._body is not None:
             if quiet > self._limits.body_timeout_seconds:

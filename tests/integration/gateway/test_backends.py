@@ -190,7 +190,7 @@ async def test_client_that_goes_while_its_upload_is_held_back_cancels_the_call()
                 own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # reset, unsent bytes too
                 connection.writer.transport.abort()
             # Stream 1 asks for the health of the backend.
-            await asyncio.wait_for(silent.has(http2.rst_stream(3, http2.CANCEL)), 2)
+            await asyncio.wait_for(silent.has(http2.rst_stream(3, http2.CANCEL)), 0.5)
 
 
 async def test_server_behind_that_is_no_grpc_server_is_unavailable() -> None:
