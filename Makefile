@@ -41,8 +41,8 @@ demo: $(STAMP) ## start everything, ask one question, stop
 up: $(STAMP) ## start everything until Ctrl-C
 	@$(VENV)/bin/troupe up
 
-test: $(STAMP) ## run the tests; ARGS="-k name" goes to pytest
-	@$(PY) -m pytest $(ARGS)
+test: $(STAMP) ## run the tests, two files at a time; ARGS="-k name" goes to pytest
+	@$(PY) -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: $(STAMP) ## style and likely mistakes
 	@$(PY) -m ruff format --check $(SOURCES)
