@@ -68,11 +68,16 @@ def gateway_settings(request: Any, contract: Contract, *, listen: str, backend: 
     settings: dict[str, Any] = {}
     if request.message_receive_limit:
         settings["max_message_bytes"] = request.message_receive_limit
-    if request.use_tls:
-        for name, content in (("certificate", request.server_creds.cert), ("key", request.server_creds.key)):
+    pem = {
+        "tls_certificate": request.server_creds.cert,
+        "tls_key": request.server_creds.key,
+        "tls_client_ca": request.client_tls_cert,
+    }
+    for name, content in pem.items():
+        if content:
             path = folder / f"{name}.pem"
             path.write_bytes(content)
-            settings[f"tls_{name}"] = str(path)
+            settings[name] = str(path)
     if request.protocol == _CONNECT:
         settings["descriptors"] = (str(contract.descriptors),)
     return GatewaySettings(
