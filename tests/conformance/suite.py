@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -30,24 +30,6 @@ _SERVERS_AT_ONCE = max(1, (os.cpu_count() or 1) // 2)
 
 PROTOCOLS = {"grpc-web": "PROTOCOL_GRPC_WEB", "connect": "PROTOCOL_CONNECT", "grpc": "PROTOCOL_GRPC"}
 HTTP_VERSIONS = {"1": "HTTP_VERSION_1", "2": "HTTP_VERSION_2"}
-
-# Cases that fail, by protocol; the runner also fails when one of them passes. The suite wants errors without details,
-# and those that the gateway itself ends calls with carry `google.rpc.ErrorInfo`, as all of Troupe's do.
-_SUBJECT_TO_LIMIT = "Server Message Size/**/Protocol:PROTOCOL_GRPC_WEB/Compression:COMPRESSION_IDENTITY/**"
-KNOWN_FAILING = {
-    "grpc-web": (
-        f"{_SUBJECT_TO_LIMIT}/request-exceeds-server-limit",
-        f"{_SUBJECT_TO_LIMIT}/first-request-exceeds-server-limit",
-        f"{_SUBJECT_TO_LIMIT}/subsequent-request-exceeds-server-limit",
-        "gRPC-Web Unexpected Requests/**/incomplete-message",
-        "gRPC-Web Unexpected Requests/**/incomplete-message-prefix",
-        "gRPC-Web Unexpected Requests/**/unexpected-uri",
-        # Instead of UNIMPLEMENTED, INTERNAL is what gRPC's own server says to a `grpc-encoding` that it does not know.
-        "gRPC-Web Unexpected Requests/**/unexpected-compression",
-    ),
-}
-# Whether the deadline passes first in the gateway (with details), the backend or the client is left to chance.
-KNOWN_FLAKY = {"grpc-web": ("Timeouts/**/Protocol:PROTOCOL_GRPC_WEB/**",)}
 
 
 class CannotRunError(Exception):
@@ -133,7 +115,7 @@ def run(suite: Suite, scope: Scope, arguments: Sequence[str] = ()) -> int:
     process = subprocess.Popen(
         [
             suite.runner, "--mode", "server", "--conf", config, "--max-servers", str(_SERVERS_AT_ONCE),
-            *_known(scope), *arguments,
+            *arguments,
             "--", sys.executable, "-m", "tests.conformance.server", suite.descriptors,
         ],
         cwd=_ROOT,
@@ -143,14 +125,6 @@ def run(suite: Suite, scope: Scope, arguments: Sequence[str] = ()) -> int:
         return process.wait()
     finally:
         stop(process)
-
-
-def _known(scope: Scope) -> Iterator[str]:
-    for protocol in scope.protocols:
-        for pattern in KNOWN_FAILING.get(protocol, ()):
-            yield f"--known-failing={pattern}"
-        for pattern in KNOWN_FLAKY.get(protocol, ()):
-            yield f"--known-flaky={pattern}"
 
 
 def _fetch(go: str) -> Path:
