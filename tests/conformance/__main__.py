@@ -1,8 +1,8 @@
 """Runs the official Connect conformance suite against the gateway.
 
-    python -m tests.conformance                                     everything that the gateway can do
+    python -m tests.conformance                                  everything that the gateway can do
     python -m tests.conformance --protocols grpc-web --http 1 --no-tls
-    python -m tests.conformance --run 'Timeouts/**' --trace           these cases, with what went over the wire
+    python -m tests.conformance --run 'Timeouts/**' --trace      these cases, with what went over the wire
 
 Needs Go to build the suite's runner, the first time; without Go it says so and ends with 0.
 """
@@ -11,7 +11,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterable, Sequence
 
-from tests.conformance.suite import HTTP_VERSIONS, PROTOCOLS, CannotRunError, Scope, find_go, prepare, run
+from tests.conformance.suite import HTTP_VERSIONS, PROTOCOLS, CannotRunError, GoMissingError, Scope, prepare, run
 
 _SUMMARY = "Runs the official Connect conformance suite against the gateway; other options go to the suite's runner."
 
@@ -25,11 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--tls", action=argparse.BooleanOptionalAction, default=True, help="cases with TLS")
     options, runner_options = parser.parse_known_args(arguments)
     try:
-        find_go()
-    except CannotRunError as error:
-        parser.exit(0, f"SKIPPED: {error}\n")
-    try:
         suite = prepare()
+    except GoMissingError as error:
+        parser.exit(0, f"SKIPPED: {error}\n")
     except CannotRunError as error:
         parser.exit(1, f"{error}\n")
     return run(suite, Scope(options.protocols, options.http, plain=options.plain, tls=options.tls), runner_options)

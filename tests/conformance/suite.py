@@ -36,6 +36,10 @@ class CannotRunError(Exception):
     """This machine lacks what the suite is built with or from; the message says what."""
 
 
+class GoMissingError(CannotRunError):
+    """There is no Go."""
+
+
 @dataclass(frozen=True, slots=True)
 class Suite:
     """The suite, ready to run."""
@@ -78,29 +82,20 @@ class Scope:
         }
 
 
-def find_go() -> str:
-    """The path of the `go` command.
-
-    Raises:
-        CannotRunError: there is none.
-    """
-    go = shutil.which("go") or shutil.which("go", path=_GO_FOLDER)
-    if go is None:
-        raise CannotRunError("Go is not installed, and the conformance suite is a Go program")
-    return go
-
-
 def prepare() -> Suite:
     """Fetches and builds the suite, unless that was done before.
 
     Raises:
-        CannotRunError: there is no Go, or the suite cannot be fetched.
+        GoMissingError: there is no Go.
+        CannotRunError: the suite cannot be fetched.
         subprocess.CalledProcessError: the suite cannot be built.
     """
     suite = Suite(_CACHE / "connectconformance", _CACHE / "descriptors.binpb")
     if suite.runner.exists() and suite.descriptors.exists():
         return suite
-    go = find_go()
+    go = shutil.which("go") or shutil.which("go", path=_GO_FOLDER)
+    if go is None:
+        raise GoMissingError("Go is not installed, and the conformance suite is a Go program")
     _CACHE.mkdir(parents=True, exist_ok=True)
     sources = _fetch(go)
     subprocess.run([go, "install", f"{_COMMAND}@{VERSION}"], env={**os.environ, "GOBIN": str(_CACHE)}, check=True)
