@@ -19,7 +19,7 @@ DEMO_DATA ?= .troupe/demo
 BASE ?= $(shell git diff --quiet main -- proto 2>/dev/null && git log -2 --format=%H -- proto | tail -n 1 || echo main)
 SOURCES := agents gateway inference orchestrator proto tests troupe
 
-.PHONY: help install demo up test lint format types imports proto stubs stubs-check check bench lock clean
+.PHONY: help install demo up test lint format types imports proto stubs stubs-check check conformance bench lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1 \2/p' Makefile | awk '{ printf "  %s %-12s", $$1, $$2; $$1 = $$2 = ""; print $$0 }'
@@ -70,6 +70,9 @@ stubs-check: $(STAMP) ## fail when the stubs are out of date
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) proto/generate.py --check
 
 check: lint types imports proto stubs-check ## all of these
+
+conformance: $(STAMP) ## the official Connect conformance suite against the gateway; needs Go; ARGS="--http 1" narrows
+	@$(PY) -m tests.conformance $(ARGS)
 
 bench: $(STAMP) ## the benchmarks, one after the other
 	@for benchmark in orchestration fanout scale gateway retrieval; do echo "== $$benchmark"; $(PY) -m tests.bench.$$benchmark || exit 1; done

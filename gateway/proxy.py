@@ -21,6 +21,8 @@ from gateway.wire.request import RequestHead
 # What may wait for a connection or for the backend's window before no more of the request is read.
 _EARLY_BYTES: Final = 64 << 10
 _CANCELLED: Final = b"%d" % status.Code.CANCELLED
+# The details of the gateway's own errors are part of this contract, not of those of other services behind it.
+_OWN_SERVICES: Final = b"/troupe.api."
 
 
 class Backends(Protocol):
@@ -98,7 +100,7 @@ class Call:
         """Ends the call with a status of the gateway's own."""
         if not self._over:
             self._cancel_stream()
-            self._end(reason)
+            self._end(reason if self._request.path.startswith(_OWN_SERVICES) else reason.without_details())
 
     # From the pool.
 
@@ -209,7 +211,7 @@ class Call:
         if self._over:
             return
         if code == http2.REFUSED_STREAM:
-            self._end(fault(faults.BACKEND_UNAVAILABLE, f"{message}; call again in a moment"))
+            self.abort(fault(faults.BACKEND_UNAVAILABLE, f"{message}; call again in a moment"))
         else:
             self._end(metadata.grpc_status(status.of_reset(code), message))
 

@@ -7,16 +7,19 @@ https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
 from functools import lru_cache
 from typing import ClassVar, Final
 
-from gateway.wire.dialect import Ending, Opening, ResponseHead
+from gateway.wire.dialect import Ending, Opening, RequestError, ResponseHead
 from gateway.wire.framing import MessageScanner, trailers_frame
 from gateway.wire.hpack_blocks import Headers
 from gateway.wire.media import Media
 from gateway.wire.metadata import GrpcStatus
 from gateway.wire.request import RequestHead
+from gateway.wire.status import Code
 from gateway.wire.text import TextDecoder, encode_text
 from gateway.wire.timeout import parse_grpc_timeout
 
 _TRAILERS_WANTED: Final = (b"te", b"trailers")
+# What gRPC's own servers take. They answer any other name with INTERNAL where the protocol asks for UNIMPLEMENTED.
+_ENCODINGS: Final = (b"identity", b"gzip", b"deflate")
 
 
 @lru_cache(maxsize=1024)
@@ -32,15 +35,19 @@ class Grpc:
 
     name: ClassVar[str] = "grpc"
 
-    __slots__ = ("_content_type", "_scanner", "_timeout")
+    __slots__ = ("_content_type", "_encoding", "_scanner", "_timeout")
 
     def __init__(self, head: RequestHead, content_type: bytes, scanner: MessageScanner) -> None:
         self._content_type = content_type
+        self._encoding = head.get(b"grpc-encoding")
         self._timeout = head.get(b"grpc-timeout")
         self._scanner = scanner
 
     def open(self) -> Opening:
         """See `Dialect`."""
+        if self._encoding and self._encoding not in _ENCODINGS:
+            known = b", ".join(_ENCODINGS).decode()
+            raise RequestError(f"`grpc-encoding` is {self._encoding!r}; known are {known}", Code.UNIMPLEMENTED)
         return _opening(self._content_type, self._timeout)
 
     def request(self, data: bytes) -> bytes:

@@ -54,6 +54,10 @@ class GrpcStatus:
     pairs: Headers
     """`grpc-status`, `grpc-message` and `grpc-status-details-bin`, where they are there."""
 
+    def without_details(self) -> "GrpcStatus":
+        """The same, for clients that cannot know what the details mean."""
+        return GrpcStatus(self.code, tuple([pair for pair in self.pairs if pair[0] != b"grpc-status-details-bin"]))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ResponseBlock:

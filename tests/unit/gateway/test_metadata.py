@@ -72,3 +72,8 @@ def test_status_of_a_server_that_is_no_grpc_server() -> None:
 def test_own_status_is_printable(message: str) -> None:
     status = metadata.grpc_status(Code.INTERNAL, message)
     assert all(0x20 <= byte <= 0x7E for _, value in status.pairs for byte in value)
+
+
+def test_a_status_can_be_told_without_its_details() -> None:
+    told = metadata.grpc_status(Code.NOT_FOUND, "no", b"CAU").without_details()
+    assert told == metadata.grpc_status(Code.NOT_FOUND, "no")
