@@ -90,11 +90,15 @@ class Http2Client:
         return any(isinstance(e, ResponseReceived) and e.stream_id == stream_id for e in self.events)
 
     async def answer(self, stream_id: int) -> WebResponse:
+        """Waits for the whole response of a call."""
+        return (await self.response(stream_id)).parse()
+
+    async def response(self, stream_id: int) -> WebResponse:
         """Waits for a whole response."""
         await self.until(lambda: self.ended(stream_id))
         heads = [e.headers for e in self.events if isinstance(e, ResponseReceived) and e.stream_id == stream_id]
         headers = {str(name): str(value) for name, value in heads[0] or ()}
-        return WebResponse(int(headers.pop(":status")), headers, self.body(stream_id)).parse()
+        return WebResponse(int(headers.pop(":status")), headers, self.body(stream_id))
 
     @property
     def resets(self) -> dict[int, int]:

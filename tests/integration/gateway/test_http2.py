@@ -151,7 +151,7 @@ async def test_streams_over_the_limit_are_refused(backend: str, echo: Echo) -> N
 
 async def test_headers_that_are_too_long(gateway: str) -> None:
     async with Http2Client.open(gateway) as client:
-        response = await client.answer(client.send("GET", "/", {"x-long": "y" * 20_000}))
+        response = await client.response(client.send("GET", "/", {"x-long": "y" * 20_000}))
         assert response.status == 431
         assert (await client.answer(client.call("GetTask", REQUEST))).grpc_status == 0
 
