@@ -265,7 +265,11 @@ class Connection(ABC, Generic[StreamT]):
     def _write_data(self, stream: StreamT, data: bytes) -> None:
         """Writes data, and the end of the stream behind the last of it."""
         if stream.pending or not stream.closed_here:
-            self.write(http2.data_frames(stream.id, data, end=False, max_frame_bytes=self.max_send_frame))
+            size = len(data)
+            if size <= self.max_send_frame:  # as nearly all are
+                self.write(http2.FRAME_HEADER.pack(size << 8, 0, stream.id) + data)
+            else:
+                self.write(http2.data_frames(stream.id, data, end=False, max_frame_bytes=self.max_send_frame))
             return
         if data or not stream.trailers:
             ends = not stream.trailers

@@ -7,6 +7,7 @@ from typing import Final
 
 from hpack import Decoder, HPACKError
 
+from gateway.wire import hpack_fields
 from gateway.wire.hpack_blocks import MAX_HEADER_LIST_BYTES, HeaderBlockError
 from gateway.wire.request import Headers, RequestHead
 
@@ -79,20 +80,30 @@ class RequestBlockReader:
                 self._first = block
             return headers
         if self._decoder is None:
-            self._decoder = Decoder(max_header_list_size=MAX_HEADER_LIST_BYTES)
+            self._decoder = _new_decoder()
             _decode(self._decoder, self._first or b"")
         return _interpret(_decode(self._decoder, block))
 
 
 def _read_once(block: bytes, table_bytes: int) -> tuple[HeaderList, bool]:
-    """What a block says, and whether blocks after it may lean on it."""
-    decoder = Decoder(max_header_list_size=MAX_HEADER_LIST_BYTES)
-    decoder.max_allowed_table_size = decoder.header_table_size = table_bytes
-    headers = _interpret(_decode(decoder, block))
-    return headers, bool(decoder.header_table.dynamic_entries) or decoder.header_table_size != table_bytes
+    """What the first block of a table says, and whether blocks after it may lean on it."""
+    try:
+        fields = hpack_fields.read(block)
+    except hpack_fields.TableNeededError:
+        if not table_bytes:
+            raise
+        return _interpret(_decode(_new_decoder(), block)), True
+    if fields.table_bytes is not None and fields.table_bytes > table_bytes:
+        raise HeaderBlockError("the table is made larger than it may be")
+    keeps = fields.fills_table or fields.table_bytes not in (None, table_bytes)
+    return _interpret(fields.headers), keeps and table_bytes > 0
 
 
 _read_alone = lru_cache(maxsize=1024)(_read_once)
+
+
+def _new_decoder() -> Decoder:
+    return Decoder(max_header_list_size=MAX_HEADER_LIST_BYTES)
 
 
 def _decode(decoder: Decoder, block: bytes) -> Headers:
