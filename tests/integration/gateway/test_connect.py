@@ -149,7 +149,7 @@ async def test_metadata_passes(gateway: str, echo: Echo) -> None:
         (b'{"task": {"input": 5}}', "Failed to parse input field: expected string"),
         (b'{"task": 5}', "Failed to parse task field: an object in braces is expected"),
         (b'{"task": {"input": "\xff"}}', "not UTF-8"),
-        (b'{"task": ' * 100_000, "recursion"),
+        (b'{"task": ' * 9_000, "recursion"),
     ],
 )
 async def test_json_that_is_no_message(gateway: str, body: bytes, says: str) -> None:
@@ -157,6 +157,13 @@ async def test_json_that_is_no_message(gateway: str, body: bytes, says: str) -> 
     error = json.loads(response.body)
     assert (response.status, error["code"]) == (400, "invalid_argument")
     assert says in error["message"]
+
+
+async def test_json_of_too_many_values(gateway: str) -> None:
+    response = await post(gateway, "SubmitTask", b'{"task": {"plan": {"steps": [' + b"{}," * 50_000 + b"{}]}}}", JSON)
+    error = json.loads(response.body)
+    assert (response.status, error["code"]) == (429, "resource_exhausted")
+    assert "send it as protobuf" in error["message"]
 
 
 @pytest.mark.parametrize(
