@@ -37,7 +37,11 @@ async def serve(settings: GatewaySettings, drain: Drain) -> None:
         health=lambda: pages.health(serving=pool.serving, draining=drain.started, problems=pool.problems),
         cors_policy=CorsPolicy(settings.cors_origins),
         services=ServiceAllowList(settings.services),
-        dialects=Dialects(methods, max_message_bytes=settings.max_message_bytes),
+        dialects=Dialects(
+            methods,
+            max_message_bytes=settings.max_message_bytes,
+            max_response_bytes=settings.max_response_bytes,
+        ),
         max_concurrent_calls=settings.max_concurrent_calls,
         observer=Observer(CallMetrics(lambda path: methods.find(path) is not None), access_log=settings.access_log),
     )

@@ -97,7 +97,7 @@ class GatewayApplication:
     def _page(self, head: RequestHead) -> pages.Page:
         path = head.target.partition(b"?")[0]
         if head.method == b"POST":
-            return pages.NOT_GRPC_WEB if _METHOD_PATH.fullmatch(path) else pages.NOT_FOUND
+            return pages.UNKNOWN_MEDIA if _METHOD_PATH.fullmatch(path) else pages.NOT_FOUND
         if head.method not in (b"GET", b"HEAD"):
             return pages.METHOD_NOT_ALLOWED
         if path == b"/healthz":

@@ -19,6 +19,7 @@ DEADLINE_EXCEEDED: Final = ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED
 NOT_IMPLEMENTED: Final = ErrorReason.ERROR_REASON_NOT_IMPLEMENTED
 
 _OF_REQUESTS: Final = {
+    Code.INVALID_ARGUMENT: INVALID_REQUEST,
     Code.RESOURCE_EXHAUSTED: MESSAGE_TOO_LARGE,
     Code.UNIMPLEMENTED: NOT_IMPLEMENTED,
 }
@@ -41,4 +42,5 @@ def fault(reason: "ErrorReason.ValueType", message: str) -> GrpcStatus:
 
 def of_request(error: RequestError) -> GrpcStatus:
     """The status of a call whose request cannot be passed on."""
-    return fault(_OF_REQUESTS.get(error.code, INVALID_REQUEST), str(error))
+    reason = _OF_REQUESTS.get(error.code)
+    return grpc_status(error.code, str(error)) if reason is None else fault(reason, str(error))

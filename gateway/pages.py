@@ -39,11 +39,17 @@ INDEX: Final = Page(
     resources.files("gateway.console").joinpath("index.html").read_bytes(),
 )
 NOT_FOUND: Final = _text(404, "Nothing is here. Calls go to /<service>/<method>; GET / says more.")
-NOT_GRPC_WEB: Final = _text(
+UNKNOWN_MEDIA: Final = _text(
     415,
-    "This is a gRPC-Web endpoint. Send `content-type: application/grpc-web+proto` (or `application/grpc-web-text`), "
-    "best with a client such as @connectrpc/connect-web or grpc-web. Plain gRPC clients connect to the orchestrator.",
-    (b"accept-post", b"application/grpc-web+proto, application/grpc-web-text+proto"),
+    "This is a method, and it is called in one of three protocols, which `content-type` names. Connect: "
+    "`application/json` or `application/proto` for one message each way, `application/connect+json` or "
+    "`application/connect+proto` for streams. gRPC-Web: `application/grpc-web+proto` or "
+    "`application/grpc-web-text+proto`. gRPC, over HTTP/2: `application/grpc`.",
+    (
+        b"accept-post",
+        b"application/json, application/proto, application/connect+json, application/connect+proto, "
+        b"application/grpc-web+proto, application/grpc-web-text+proto, application/grpc",
+    ),
 )
 CALL_WITH_POST: Final = _text(405, "Methods are called with POST.", (b"allow", b"POST, OPTIONS"))
 METHOD_NOT_ALLOWED: Final = _text(

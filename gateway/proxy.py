@@ -252,7 +252,11 @@ class Call:
             stream.reset(http2.CANCEL)
 
     def _end(self, outcome: GrpcStatus, trailers: Headers = ()) -> None:
-        ending = self._dialect.finish(outcome, trailers, started=self._started)
+        try:
+            ending = self._dialect.finish(outcome, trailers, started=self._started)
+        except ResponseError as error:
+            outcome = metadata.grpc_status(error.code, str(error))
+            ending = self._dialect.finish(outcome, trailers, started=self._started)
         self._start(ending.head, None if ending.trailers else len(ending.body))
         self._downstream.end(ending.body, ending.trailers)
         self._close(outcome.code)

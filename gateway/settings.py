@@ -49,6 +49,11 @@ class GatewaySettings(ServiceSettings):
     max_message_bytes: int = Field(
         default=4 << 20, gt=0, description="of a request; responses are bounded by the windows"
     )
+    max_response_bytes: int = Field(
+        default=32 << 20,
+        gt=0,
+        description="of a response that is no stream, or a message in JSON: both are put together in the gateway",
+    )
     max_concurrent_calls: int = Field(default=10_000, gt=0)
     max_connections: int = Field(default=20_000, gt=0)
     max_streams_per_connection: int = Field(default=256, ge=1, le=65_536, description="of HTTP/2")

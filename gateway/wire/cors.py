@@ -9,6 +9,9 @@ Headers = tuple[tuple[bytes, bytes], ...]
 
 VARY: Final = (b"vary", b"origin")
 _ALWAYS_EXPOSED: Final = (b"grpc-status", b"grpc-message", b"grpc-status-details-bin", b"x-request-id")
+_USUAL_HEADERS: Final = (
+    b"connect-protocol-version, connect-timeout-ms, content-type, grpc-timeout, x-grpc-web, x-user-agent"
+)
 _MAX_AGE_SECONDS: Final = b"7200"  # the most that Chromium keeps
 
 
@@ -47,7 +50,7 @@ def preflight_headers(origin: bytes, requested_headers: bytes) -> Headers:
     return (
         (b"access-control-allow-origin", origin),
         (b"access-control-allow-methods", b"GET, POST, OPTIONS"),
-        (b"access-control-allow-headers", requested_headers or b"content-type, grpc-timeout, x-grpc-web, x-user-agent"),
+        (b"access-control-allow-headers", requested_headers or _USUAL_HEADERS),
         (b"access-control-max-age", _MAX_AGE_SECONDS),
     )
 

@@ -105,5 +105,8 @@ class Dialect(Protocol):
         """The call has ended; `started` says whether `begin` gave a head.
 
         Where the backend had not begun, `trailers` are all the metadata that there is.
+
+        Raises:
+            ResponseError: the call ended well, but what came cannot be written; `finish` is called again with that.
         """
         ...

@@ -31,10 +31,18 @@ class MessageCountError(RequestError):
     code = Code.UNIMPLEMENTED
 
 
+class UnexpectedCompressionError(RequestError):
+    """A compressed message, where nothing said how it is compressed."""
+
+    code = Code.INTERNAL
+
+
 class MessageScanner:
     """Follows the message boundaries of a request body, without keeping the bytes."""
 
     def __init__(self, *, max_message_bytes: int, single: bool = False) -> None:
+        self.compressible = True
+        """Whether messages may be compressed."""
         self._max_message_bytes = max_message_bytes
         self._single = single
         self._count = 0
@@ -48,6 +56,7 @@ class MessageScanner:
             FramingError: a flag that requests cannot have.
             MessageTooLargeError: the length of a message is over the limit.
             MessageCountError: a second message, where the method takes one.
+            UnexpectedCompressionError: a compressed message that cannot be one.
         """
         position, end = 0, len(data)
         while position < end:
@@ -79,6 +88,10 @@ class MessageScanner:
         self._header = b""
         if flags > 1:
             raise FramingError(f"a message of the request has the flags {flags:#04x}; only 0x00 and 0x01 are known")
+        if flags and not self.compressible:
+            raise UnexpectedCompressionError(
+                "a message of the request is compressed, but the headers of the request do not say how"
+            )
         if length > self._max_message_bytes:
             raise MessageTooLargeError(
                 f"a message of the request has {length} bytes; at most {self._max_message_bytes} are taken"
@@ -87,6 +100,40 @@ class MessageScanner:
         if self._single and self._count > 1:
             raise MessageCountError("the request body has a second message; this method takes one")
         self._remaining = length
+
+
+class MessageLimitError(ValueError):
+    """A message to be cut out is longer than it may be; the limit depends on who sent it."""
+
+
+class MessageCutter:
+    """Cuts a body into its messages."""
+
+    def __init__(self, *, max_message_bytes: int) -> None:
+        self._max_message_bytes = max_message_bytes
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes | bytearray) -> list[tuple[int, bytes]]:
+        """The messages that are whole with the next bytes, and their flags.
+
+        Raises:
+            MessageLimitError: a message is too long, by what its header says.
+        """
+        buffer = self._buffer
+        buffer += data
+        messages: list[tuple[int, bytes]] = []
+        position = 0
+        while len(buffer) - position >= HEADER_BYTES:
+            flags, length = HEADER.unpack_from(buffer, position)
+            if length > self._max_message_bytes:
+                raise MessageLimitError(f"{length} bytes; at most {self._max_message_bytes} are taken")
+            end = position + HEADER_BYTES + length
+            if end > len(buffer):
+                break
+            messages.append((flags, bytes(memoryview(buffer)[position + HEADER_BYTES : end])))
+            position = end
+        del buffer[:position]
+        return messages
 
 
 def message_frame(message: bytes, *, compressed: bool = False) -> bytes:

@@ -14,6 +14,8 @@ from gateway.wire.request import RequestHead
 
 LAST_CHUNK: Final = b"0\r\n\r\n"
 _CACHED_HEAD_BYTES: Final = 4096
+# 499 stands in no RFC: Connect answers with it to a call that was cancelled.
+_PHRASES: Final = {status.value: status.phrase.encode() for status in HTTPStatus} | {499: b"Client Closed Request"}
 _MAX_CHUNK_LINE_BYTES: Final = 256
 _REQUEST_LINE: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}) ([\x21-\x7e]+) HTTP/([0-9])\.([0-9])")
 _FIELD: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)")
@@ -203,4 +205,4 @@ def chunk(data: bytes) -> bytes:
 
 @lru_cache(maxsize=64)
 def _status_line(status: int) -> bytes:
-    return b"HTTP/1.1 %d %b\r\n" % (status, HTTPStatus(status).phrase.encode())
+    return b"HTTP/1.1 %d %b\r\n" % (status, _PHRASES[status])

@@ -96,9 +96,11 @@ async def serving_echo(
     *,
     grace_seconds: float = 0,
     servicer: health.aio.HealthServicer | None = None,
+    compression: grpc.Compression | None = None,
 ) -> AsyncIterator[str]:
-    """Serves inside the block; yields the address."""
-    server = grpc.aio.server(options=[("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", 64 << 20)])
+    """Serves inside the block; yields the address. `compression` is for clients that accept it."""
+    options = [("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", 64 << 20)]
+    server = grpc.aio.server(options=options, compression=compression)
     server.add_generic_rpc_handlers([_handler(echo)])
     servicer = servicer or health.aio.HealthServicer()
     await servicer.set("", health_pb2.HealthCheckResponse.SERVING)

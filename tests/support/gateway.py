@@ -104,8 +104,8 @@ class WebConnection:
         for line in lines:
             name, value = line.split(": ", 1)
             name = name.lower()
-            assert name not in headers, f"{name} stands twice"
-            headers[name] = value
+            assert name not in headers or name == "vary", f"{name} stands twice"
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
         return WebResponse(int(first.split()[1]), headers)
 
     async def chunk(self) -> bytes:

@@ -1,20 +1,33 @@
 """Clients as browsers have them, against a real gRPC server."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from tests.support.echo import FAILURE, Echo
 from tests.support.web_clients import Runtime, run_web_client, web_client
 
-RUNTIMES = pytest.mark.parametrize(
-    "runtime", [pytest.param("node", marks=pytest.mark.node), pytest.param("browser", marks=pytest.mark.browser)]
+GRPC_WEB = ["connect", "grpc-web", "grpc-web-text"]
+CONNECT = ["connect-json", "connect-proto"]
+
+
+def node(*clients: str) -> list[Any]:
+    return [pytest.param("node", client, marks=pytest.mark.node) for client in clients]
+
+
+def browser(*clients: str) -> list[Any]:
+    return [pytest.param("browser", client, marks=pytest.mark.browser) for client in clients]
+
+
+# What Connect's own protocol asks of a browser is what it asks of Node, but for headers that pages may read.
+CLIENTS = pytest.mark.parametrize(("runtime", "client"), [*node(*GRPC_WEB, *CONNECT), *browser(*GRPC_WEB)])
+READERS = pytest.mark.parametrize(
+    ("runtime", "client"), [*node(*GRPC_WEB, *CONNECT), *browser(*GRPC_WEB, "connect-json")]
 )
-CLIENTS = pytest.mark.parametrize("client", ["connect", "grpc-web", "grpc-web-text"])
 
 
-@RUNTIMES
-@CLIENTS
+@READERS
 async def test_run_a_task(gateway: str, runtime: Runtime, client: str) -> None:
     events, outcome = await run_web_client(runtime, client, gateway, "--input", "50", "--label", "pad=200")
     assert [event["sequence"] for event in events] == [str(number) for number in range(1, 51)]
@@ -23,7 +36,6 @@ async def test_run_a_task(gateway: str, runtime: Runtime, client: str) -> None:
     assert "x-request-id" in outcome["headers"]
 
 
-@RUNTIMES
 @CLIENTS
 async def test_watch_goes_on_after_a_sequence(gateway: str, runtime: Runtime, client: str) -> None:
     events, outcome = await run_web_client(runtime, client, gateway, "--watch", "t", "--after", "7")
@@ -31,7 +43,6 @@ async def test_watch_goes_on_after_a_sequence(gateway: str, runtime: Runtime, cl
     assert outcome["end"] == "ok"
 
 
-@RUNTIMES
 @CLIENTS
 async def test_unary_and_metadata(gateway: str, echo: Echo, runtime: Runtime, client: str) -> None:
     tasks, outcome = await run_web_client(runtime, client, gateway, "--get", "a", "--metadata", "x-mark=m")
@@ -40,16 +51,14 @@ async def test_unary_and_metadata(gateway: str, echo: Echo, runtime: Runtime, cl
     assert echo.metadata["x-mark"] == "m"
 
 
-@RUNTIMES
-@CLIENTS
+@READERS
 async def test_error(gateway: str, runtime: Runtime, client: str) -> None:
     _, outcome = await run_web_client(runtime, client, gateway, "--get", "missing")
     assert (outcome["end"], outcome["code"], outcome["message"]) == ("error", 5, FAILURE)
-    if client == "connect":
+    if client.startswith("connect"):
         assert outcome["reasons"] == ["TASK_NOT_FOUND"]
 
 
-@RUNTIMES
 @CLIENTS
 async def test_deadline(gateway: str, echo: Echo, runtime: Runtime, client: str) -> None:
     _, outcome = await run_web_client(runtime, client, gateway, "--get", "slow", "--timeout-ms", "300")
@@ -59,12 +68,7 @@ async def test_deadline(gateway: str, echo: Echo, runtime: Runtime, client: str)
 
 # The others cannot: grpc-web reads binary bodies at their end only, and Node has no streaming XMLHttpRequest.
 LIVE = pytest.mark.parametrize(
-    ("runtime", "client"),
-    [
-        pytest.param("node", "connect", marks=pytest.mark.node),
-        pytest.param("browser", "connect", marks=pytest.mark.browser),
-        pytest.param("browser", "grpc-web-text", marks=pytest.mark.browser),
-    ],
+    ("runtime", "client"), [*node("connect", "connect-json"), *browser("connect", "grpc-web-text")]
 )
 
 

@@ -1,7 +1,7 @@
 // The job done with @connectrpc/connect-web.
 import { createRegistry, toJson } from "@bufbuild/protobuf";
-import { type CallOptions, ConnectError, createClient } from "@connectrpc/connect";
-import { createGrpcWebTransport } from "@connectrpc/connect-web";
+import { type CallOptions, ConnectError, createClient, type Transport } from "@connectrpc/connect";
+import { createConnectTransport, createGrpcWebTransport } from "@connectrpc/connect-web";
 import { ErrorInfoSchema } from "../generated/google/rpc/error_details_pb.js";
 import { TaskEventSchema } from "../generated/troupe/api/orchestrator/v1/event_pb.js";
 import { OrchestratorService } from "../generated/troupe/api/orchestrator/v1/orchestrator_service_pb.js";
@@ -10,8 +10,13 @@ import type { Emit, Job, Outcome } from "./job.js";
 
 const registry = createRegistry(ErrorInfoSchema);
 
+function transportOf({ client, url: baseUrl }: Job): Transport {
+  if (client === "connect") return createGrpcWebTransport({ baseUrl });
+  return createConnectTransport({ baseUrl, useBinaryFormat: client === "connect-proto" });
+}
+
 export async function connectClient(job: Job, emit: Emit): Promise<Outcome> {
-  const client = createClient(OrchestratorService, createGrpcWebTransport({ baseUrl: job.url }));
+  const client = createClient(OrchestratorService, transportOf(job));
   const abort = new AbortController();
   const outcome: Outcome = { end: "ok" };
   const options: CallOptions = {

@@ -1,6 +1,7 @@
 // What a client is asked to do, and what it says: one JSON object for each event, and one for the end.
 
-export const CLIENTS = ["connect", "grpc-web", "grpc-web-text"] as const;
+/** `connect` is Connect-ES that speaks gRPC-Web, `connect-json` and `connect-proto` speak the Connect protocol. */
+export const CLIENTS = ["connect", "connect-json", "connect-proto", "grpc-web", "grpc-web-text"] as const;
 
 export interface Job {
   url: string;

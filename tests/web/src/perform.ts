@@ -4,5 +4,5 @@ import { grpcWebClient } from "./grpc_web_client.js";
 import type { Emit, Job, Outcome } from "./job.js";
 
 export function perform(job: Job, emit: Emit): Promise<Outcome> {
-  return job.client === "connect" ? connectClient(job, emit) : grpcWebClient(job, emit);
+  return job.client.startsWith("connect") ? connectClient(job, emit) : grpcWebClient(job, emit);
 }
