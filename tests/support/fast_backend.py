@@ -168,19 +168,28 @@ class FastBackend(asyncio.Protocol):
     def flow(self) -> None:
         """Sends what the windows allow."""
         while self.flowing and not self.full:
-            alone = len(self.flowing) == 1
-            parts = [self.take(answer, _BATCH if alone else answer.run) for answer in self.flowing.values()]
-            data = b"".join(parts)
-            if data:
-                self.transport.write(data)
+            data = self.take_turns() or b"".join([self.take(answer, answer.run) for answer in self.flowing.values()])
+            if not data:
+                return
+            self.transport.write(data)
             for answer in [answer for answer in self.flowing.values() if not answer.left]:
                 del self.flowing[answer.stream_id]
                 self.finish(answer)
-            if not data:
-                return
 
-    def take(self, answer: _Answer, run: int) -> bytes:
-        count = min(answer.left, run, min(answer.window, self.window) // len(MESSAGE))
+    def take_turns(self) -> bytes:
+        """The same of every stream, as often as it goes; empty when one of them cannot send a whole run."""
+        answers = self.flowing.values()
+        run = max(answer.run for answer in answers)
+        possible = min(min(answer.left, answer.window // len(MESSAGE)) for answer in answers)
+        shared = min(self.window // len(MESSAGE), _BATCH) // len(answers)
+        turns = min(possible, shared) // run
+        for answer in answers if turns else ():
+            self.account(answer, turns * run)
+        frames = [http2.frame(http2.DATA, 0, answer.stream_id, MESSAGE) * run for answer in answers]
+        return b"".join(frames) * turns
+
+    def take(self, answer: _Answer, most: int) -> bytes:
+        count = min(answer.left, most, min(answer.window, self.window) // len(MESSAGE))
         self.account(answer, count)
         return http2.frame(http2.DATA, 0, answer.stream_id, MESSAGE) * count
 

@@ -13,7 +13,7 @@ from tests.bench.gateway.rows import Row
 _LEFT, _LABEL, _BARS, _CELL, _TOP, _GAP = 28, 270, 380, 84, 92, 44
 _LINE: Final = 20
 _BETTER, _WORSE = "#1a7f37", "#bc4c00"
-_TICKS: Final = (0.25, 0.5, 0.8, 1, 1.25, 2, 4, 8, 16, 32)
+_TICKS: Final = (0.25, 0.5, 1, 2, 4, 8, 16, 32)
 
 
 def draw(measured: Mapping[str, Rounds]) -> str:

@@ -20,7 +20,7 @@ _STAMPED: Final = re.compile(re.escape(MESSAGE_PREFIX) + rb"(.{%d})m" % STAMP.si
 _READ_BYTES: Final = 1 << 16
 _HOUR_US: Final = 3_600_000_000
 _SILENCE_SECONDS: Final = 20.0
-_LEAST_PACE: Final = 0.97
+_LEAST_PACE: Final = 0.9
 
 
 @dataclass(frozen=True)
