@@ -3,16 +3,14 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Final
 
+from tests.bench import svg
 from tests.bench.scale.growth import Size
 from tests.bench.scale.processes import ORCHESTRATOR, REDIS, WORKER
 
 _WIDTH, _HEIGHT = 300, 200
 _LEFT, _TOP, _GAP, _BOTTOM = 56, 84, 170, 64
-_INK, _MUTED, _RULE = "#1b1f24", "#59636e", "#e3e6ea"
-_COLOURS: Final = ("#1b1f24", "#0969da", "#bc4c00", "#1a7f37", "#8c959f")
 _LABEL_HEIGHT: Final = 15
 
 
@@ -25,7 +23,7 @@ class _Panel:
 
 
 def draw(sizes: Sequence[Size]) -> str:
-    """The SVG. Light background, no scripts, no fonts of its own."""
+    """The SVG."""
     panels = [
         _Panel("CPU a task", "µs", _cpu(sizes)),
         _Panel("Memory a task, in Redis", "KiB", {"": [size.memory / 1024 for size in sizes]}),
@@ -37,13 +35,8 @@ def draw(sizes: Sequence[Size]) -> str:
         f'<g transform="translate({_LEFT + place * (_WIDTH + _GAP)} {_TOP})">{_panel(panel, counts)}</g>'
         for place, panel in enumerate(panels)
     )
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
-        f' font-family="system-ui, -apple-system, Segoe UI, Helvetica, Arial, sans-serif" font-size="12">'
-        f'<rect width="{width}" height="{height}" fill="#ffffff"/>'
-        f"{_text(_LEFT, 28, 'What a three-step task costs when so many finished ones are kept', size=17, weight=600)}"
-        f"{drawn}</svg>\n"
-    )
+    title = "What a three-step task costs when so many finished ones are kept"
+    return svg.page(width, height, title, drawn, left=_LEFT)
 
 
 def _cpu(sizes: Sequence[Size]) -> Mapping[str, Sequence[float]]:
@@ -65,22 +58,22 @@ def _panel(panel: _Panel, counts: Sequence[int]) -> str:
     def down(value: float) -> float:
         return _HEIGHT * (1 - value / top)
 
-    parts = [_text(0, -22, panel.title, weight=600, size=14), _text(-8, -8, panel.unit, anchor="end")]
+    parts = [svg.text(0, -22, panel.title, weight=600, size=14), svg.text(-8, -8, panel.unit, anchor="end")]
     for tick in range(round(top / step) + 1):
         y = down(tick * step)
-        parts.append(f'<path d="M0 {y:.1f}H{_WIDTH}" stroke="{_MUTED if tick == 0 else _RULE}"/>')
-        parts.append(_text(-8, y + 4, f"{tick * step:g}", anchor="end"))
+        parts.append(f'<path d="M0 {y:.1f}H{_WIDTH}" stroke="{svg.MUTED if tick == 0 else svg.RULE}"/>')
+        parts.append(svg.text(-8, y + 4, f"{tick * step:g}", anchor="end"))
     for count in counts:
-        parts.append(f'<path d="M{across(count):.1f} {_HEIGHT}v5" stroke="{_MUTED}"/>')
-        parts.append(_text(across(count), _HEIGHT + 19, _short(count), anchor="middle"))
-    parts.append(_text(_WIDTH / 2, _HEIGHT + 42, "tasks kept", anchor="middle"))
+        parts.append(f'<path d="M{across(count):.1f} {_HEIGHT}v5" stroke="{svg.MUTED}"/>')
+        parts.append(svg.text(across(count), _HEIGHT + 19, _short(count), anchor="middle"))
+    parts.append(svg.text(_WIDTH / 2, _HEIGHT + 42, "tasks kept", anchor="middle"))
     ends = _apart([down(values[-1]) for values in panel.lines.values()])
-    for (label, values), colour, end in zip(panel.lines.items(), _COLOURS, ends, strict=False):
+    for (label, values), colour, end in zip(panel.lines.items(), svg.COLOURS, ends, strict=False):
         points = [(across(count), down(value)) for count, value in zip(counts, values, strict=True)]
         line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
         parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>')
         parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in points]
-        parts.append(_text(_WIDTH + 8, end + 4, label, colour=colour, weight=600))
+        parts.append(svg.text(_WIDTH + 8, end + 4, label, colour=colour, weight=600))
     return "".join(parts)
 
 
@@ -107,13 +100,3 @@ def _apart(places: Sequence[float]) -> Sequence[float]:
 
 def _short(count: int) -> str:
     return f"{count / 1000:g}k" if count >= 1000 else str(count)
-
-
-def _text(
-    x: float, y: float, text: str, *, anchor: str = "start", colour: str = "", weight: int = 400, size: int = 12
-) -> str:
-    fill = colour or (_INK if weight > 400 else _MUTED)
-    return (
-        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{fill}" font-weight="{weight}"'
-        f' font-size="{size}">{escape(text)}</text>'
-    )

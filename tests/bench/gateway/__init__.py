@@ -1,0 +1,1 @@
+"""Troupe's gateway beside Envoy's grpc_web filter."""
