@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Final
 
 from gateway import faults, pages
@@ -56,6 +57,7 @@ class GatewayApplication:
         self._observer = observer
         self._calls: dict[Call, None] = {}
         self._draining = False
+        self._service_of = lru_cache(maxsize=1024)(self._find_service)
         self._idle = asyncio.Event()
 
     @property
@@ -141,7 +143,7 @@ class GatewayApplication:
             )
         return None
 
-    def _service_of(self, path: bytes) -> str | None:
+    def _find_service(self, path: bytes) -> str | None:
         match = _METHOD_PATH.fullmatch(path)
         service = match[1].decode() if match else ""
         return service if self._services.allows(service) else None

@@ -14,6 +14,7 @@ from gateway.wire.request import RequestHead
 
 LAST_CHUNK: Final = b"0\r\n\r\n"
 _CACHED_HEAD_BYTES: Final = 4096
+_CACHED_LINE_BYTES: Final = 256
 # 499 stands in no RFC: Connect answers with it to a call that was cancelled.
 _PHRASES: Final = {status.value: status.phrase.encode() for status in HTTPStatus} | {499: b"Client Closed Request"}
 _MAX_CHUNK_LINE_BYTES: Final = 256
@@ -64,7 +65,7 @@ def _parse(head: bytes) -> Http1Head:
     method, target, major, minor = match.groups()
     if major != b"1":
         raise BadRequestError(505, "this port speaks HTTP/1.1")
-    headers = tuple([_field(line) for line in lines])
+    headers = tuple([_field_cached(line) if len(line) <= _CACHED_LINE_BYTES else _field(line) for line in lines])
     fields: dict[bytes, bytes] = {}
     for name, value in headers:
         fields[name] = b", ".join((fields[name], value)) if name in fields else value
@@ -82,6 +83,9 @@ def _field(line: bytes) -> tuple[bytes, bytes]:
     if match is None:
         raise BadRequestError(400, f"a header line is not `name: value`: {line[:64]!r}")
     return match[1].lower(), match[2].rstrip(b" \t")
+
+
+_field_cached = lru_cache(maxsize=1024)(_field)
 
 
 def _body_of(fields: Mapping[bytes, bytes]) -> tuple[int | None, bool]:

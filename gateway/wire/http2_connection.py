@@ -127,8 +127,7 @@ class Connection(ABC, Generic[StreamT]):
             data = self._buffer + data
         position, end = 0, len(data)
         max_frame_bytes, unpack = self._max_frame_bytes, http2.FRAME_HEADER.unpack_from
-        run_id, run_bytes = 0, 0
-        run: list[bytes] = []
+        runs: dict[int, list[bytes]] = {}
         while end - position >= http2.FRAME_HEADER_BYTES:
             length, flags, stream_id = unpack(data, position)
             kind, length = length & 0xFF, length >> 8
@@ -140,17 +139,22 @@ class Connection(ABC, Generic[StreamT]):
                 break
             position = following
             if kind == http2.DATA and not flags and self._block is None:  # nearly all frames are this one
-                if stream_id != run_id:
-                    self._deliver(run_id, run, run_bytes)
-                    run_id, run, run_bytes = stream_id, [], 0
-                run.append(data[payload_at:following])
-                run_bytes += length
+                run = runs.get(stream_id)
+                if run is None:
+                    runs[stream_id] = [data[payload_at:following]]
+                else:
+                    run.append(data[payload_at:following])
                 continue
-            self._deliver(run_id, run, run_bytes)
-            run_id, run, run_bytes = 0, [], 0
+            if runs:
+                self._deliver_all(runs)
+                runs = {}
             self._on_frame(kind, flags, stream_id & http2.MAX_STREAM_ID, data[payload_at:following])
-        self._deliver(run_id, run, run_bytes)
+        self._deliver_all(runs)
         self._buffer = data[position:]
+
+    def _deliver_all(self, runs: dict[int, list[bytes]]) -> None:
+        for stream_id, run in runs.items():
+            self._deliver(stream_id, run, sum(map(len, run)))
 
     def send(self, stream: StreamT, data: bytes) -> bool:
         """Sends data of a stream, or lets it wait for the peer; False when some waits."""

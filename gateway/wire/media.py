@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 _FORM: Final = re.compile(rb"application/grpc-web(-text)?(\+[a-z0-9.\-]+)?[ \t]*(?:;.*)?", re.IGNORECASE)
@@ -32,6 +33,7 @@ class Media:
         )
 
 
+@lru_cache(maxsize=256)
 def parse_media(content_type: bytes, accept: bytes) -> Media | None:
     """Reads a request's headers; None when it is not gRPC-Web.
 

@@ -75,6 +75,7 @@ class ResponseBlock:
         return 100 <= self.http_status < 200
 
 
+@lru_cache(maxsize=1024)
 def read_response(headers: Headers) -> ResponseBlock:
     """Sorts the headers, or the trailers, of a backend's answer; what HTTP/1.1 could not carry is left out."""
     http_status, is_grpc = 0, False
