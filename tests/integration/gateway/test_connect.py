@@ -71,8 +71,8 @@ def large(size: int) -> Message:
 
 
 @pytest.fixture
-def no_side_effects(tmp_path: Path) -> Path:
-    """Descriptors of the orchestrator in which `GetTask` has no side effects."""
+def changed_descriptors(tmp_path: Path) -> Path:
+    """Descriptors of the orchestrator in which `GetTask` has no side effects, and `WatchTask` is no stream."""
     files = descriptor_pb2.FileDescriptorSet()
     seen: set[str] = set()
 
@@ -85,17 +85,17 @@ def no_side_effects(tmp_path: Path) -> Path:
             file.CopyToProto(files.file.add())
 
     add(pb.DESCRIPTOR.name)
-    service = files.file[-1].service[0]
-    (method,) = [method for method in service.method if method.name == "GetTask"]
-    method.options.idempotency_level = descriptor_pb2.MethodOptions.NO_SIDE_EFFECTS
+    methods = {method.name: method for method in files.file[-1].service[0].method}
+    methods["GetTask"].options.idempotency_level = descriptor_pb2.MethodOptions.NO_SIDE_EFFECTS
+    methods["WatchTask"].server_streaming = False
     path = tmp_path / "orchestrator.binpb"
     path.write_bytes(files.SerializeToString())
     return path
 
 
 @pytest.fixture
-async def gateway_with_get(backend: str, no_side_effects: Path) -> AsyncIterator[str]:
-    async with serving_gateway(backend, descriptors=(no_side_effects,)) as address:
+async def changed_gateway(backend: str, changed_descriptors: Path) -> AsyncIterator[str]:
+    async with serving_gateway(backend, descriptors=(changed_descriptors,)) as address:
         yield address
 
 
@@ -365,13 +365,13 @@ async def test_streams_end_with_their_error(gateway: str, body: bytes, headers: 
     assert messages(response)[1]["error"]["code"] == code
 
 
-async def test_get(gateway_with_get: str) -> None:
-    plain = await get(gateway_with_get, connect="v1", encoding="json", message='{"taskId": "a+b"}')
+async def test_get(changed_gateway: str) -> None:
+    plain = await get(changed_gateway, connect="v1", encoding="json", message='{"taskId": "a+b"}')
     assert json.loads(plain.body) == {"task": {"taskId": "a+b"}}
     assert plain.headers["vary"] == "accept-encoding, origin"
     message = gzip.compress(pb.GetTaskRequest(task_id="ü").SerializeToString())
     text = base64.urlsafe_b64encode(message).decode().rstrip("=")
-    packed = await get(gateway_with_get, encoding="proto", message=text, base64="1", compression="gzip")
+    packed = await get(changed_gateway, encoding="proto", message=text, base64="1", compression="gzip")
     assert pb.GetTaskResponse.FromString(packed.body).task.task_id == "ü"
 
 
@@ -387,8 +387,16 @@ async def test_get(gateway_with_get: str) -> None:
         ({"encoding": "proto", "message": ""}, 200),
     ],
 )
-async def test_get_that_is_no_call(gateway_with_get: str, query: dict[str, str], status: int) -> None:
-    assert (await get(gateway_with_get, **query)).status == status
+async def test_get_that_is_no_call(changed_gateway: str, query: dict[str, str], status: int) -> None:
+    assert (await get(changed_gateway, **query)).status == status
+
+
+@pytest.mark.parametrize(("after", "says"), [("10", "0 messages"), ("0", "2 messages")])
+async def test_unary_call_of_a_backend_that_streams(changed_gateway: str, after: str, says: str) -> None:
+    response = await post_json(changed_gateway, "WatchTask", {"taskId": "t", "afterSequence": after})
+    error = json.loads(response.body)
+    assert (response.status, error["code"]) == (501, "unimplemented")
+    assert says in error["message"]
 
 
 async def test_pages_may_read_every_header(gateway: str) -> None:
