@@ -1,5 +1,6 @@
 """The bytes of every protocol that the gateway speaks, as functions and state machines without I/O.
 
-`http1` and `http2` cut byte streams into messages and frames, `framing` and `text` are gRPC-Web's bodies,
+`http1` and `http2` cut byte streams into messages and frames, `http2_connection` and its two sides keep the state of
+HTTP/2, `request` is what both versions make of a request, `framing` and `text` are gRPC-Web's bodies,
 `metadata` carries headers from one protocol to the other, `cors` decides who may call.
 """

@@ -572,6 +572,17 @@ def test_headers_that_are_too_long_are_answered(settled: bool, size: int) -> Non
     assert (server.exchanges, server.counters.header_lists_too_large) == ([], 1)
 
 
+def test_the_table_is_gone_when_the_client_knows_our_settings() -> None:
+    server = Server()
+    server.core.receive(http2.PREFACE + http2.settings({}))
+    server.core.receive(request(1, BLOCK + b"\x40\x01x\x01y") + request(3, BLOCK + b"\xbe"))
+    assert server.exchanges[1].head.get(b"x") == b"y"
+    server.core.receive(http2.frame(http2.SETTINGS, http2.ACK, 0))
+    with pytest.raises(Http2Error) as caught:
+        server.core.receive(request(5, BLOCK + b"\xbe"))
+    assert caught.value.code == http2.COMPRESSION_ERROR
+
+
 def test_a_bomb_of_headers_ends_the_connection() -> None:
     server = Server()
     server.core.receive(http2.PREFACE + http2.settings({}))
@@ -752,6 +763,18 @@ def test_floods_of_frames_that_carry_nothing(frame: bytes) -> None:
     server.core.receive(request(1, end=False) + request(3) + http2.rst_stream(3, 0))
     assert attack(server, [frame * 10] * 60).code == http2.ENHANCE_YOUR_CALM
     assert server.counters.floods == 1
+
+
+def test_a_few_such_frames_for_each_stream_that_ends_are_no_flood() -> None:
+    def answer(stream: ServerStream) -> None:
+        stream.start(200, OK, length=0)
+        stream.end()
+
+    server = Server(answer, Http2Limits(max_idle_frames=20))
+    server.core.receive(http2.PREFACE + http2.settings({}))
+    for n in range(1, 401, 2):
+        server.core.receive(request(n) + http2.frame(http2.PING, 0, 0, b"x" * 8) + http2.window_update(n, 500))
+    assert len(server.exchanges) == 200
 
 
 def test_endless_continuations() -> None:
