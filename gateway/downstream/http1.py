@@ -1,6 +1,7 @@
 """HTTP/1.1 for clients, on asyncio: keep-alive, pipelining, limits."""
 
 import asyncio
+import itertools
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from gateway.wire.http1 import BadRequestError, Body, Http1Head
 
 _HEAD_END: Final = b"\r\n\r\n"
 _LOOK_SECONDS: Final = 0.05
+_FLUSHED_RESPONSES: Final = 32
 _TCP_CLOSED: Final = (7, 8)  # CLOSE and CLOSE_WAIT of linux/tcp_states.h
 
 
@@ -83,7 +85,8 @@ class Http1Connection(asyncio.Protocol):
             if not self._buffer:
                 self._quiet_since = self._loop.time()
             self._buffer += data
-            if self._exchange is not None and len(self._buffer) > self._limits.max_header_bytes:
+            waits = self._exchange is not None or self.congested
+            if waits and len(self._buffer) > self._limits.max_header_bytes:
                 self.read(False)
         self._advance()
 
@@ -96,6 +99,9 @@ class Http1Connection(asyncio.Protocol):
         self.congested = False
         if self._upload is not None:
             self._upload.writable()
+        elif self._exchange is None and not self.closing:
+            self.read(True)
+            self._advance()
 
     def read(self, wanted: bool) -> None:
         """Reads from the socket, or leaves the bytes there."""
@@ -157,13 +163,19 @@ class Http1Connection(asyncio.Protocol):
         self._advance()
 
     def _advance(self) -> None:
-        # Responses may end while their request is still handled; the loop keeps pipelines from recursing.
-        if self._advancing:
+        # Responses may end while their request is still handled; the loop keeps pipelines from recursing. A client
+        # that does not read its responses gets no more of them.
+        if self._advancing or self.congested:
             return
         self._advancing = True
         try:
-            while not self.closing and self._exchange is None and self._body is None and self._begin():
-                pass
+            for begun in itertools.count(1):
+                if self.closing or self._exchange is not None or self._body is not None or not self._begin():
+                    break
+                if begun % _FLUSHED_RESPONSES == 0:
+                    self.writer.flush()  # which may find that the socket is full
+                    if self.congested:
+                        break
         except BadRequestError as error:
             self._fail(error)
         finally:

@@ -1,7 +1,7 @@
 """HTTP/2 for clients, on asyncio."""
 
 import asyncio
-from typing import cast
+from typing import Final, cast
 
 from gateway.batching import BatchingWriter
 from gateway.downstream.exchange import Application
@@ -9,6 +9,8 @@ from gateway.downstream.open_connections import OpenConnections
 from gateway.wire import http2
 from gateway.wire.http2 import Http2Error
 from gateway.wire.http2_server import Http2Counters, Http2Limits, ServerConnection
+
+_MOST_UNREAD_BYTES: Final = 1 << 20
 
 
 class Http2Connection(asyncio.Protocol):
@@ -40,6 +42,7 @@ class Http2Connection(asyncio.Protocol):
         self._writer = BatchingWriter(self._transport)
         self._http2 = ServerConnection(
             write=self._writer.write,
+            flush=self._writer.flush,
             accept=self._application.handle,
             limits=self._limits,
             counters=self._counters,
@@ -56,6 +59,10 @@ class Http2Connection(asyncio.Protocol):
             self._http2.receive(data)
         except Http2Error as error:
             self._fail(error)
+            return
+        # Data waits in its streams while the socket is full, but heads and acknowledgements do not.
+        if self._http2.full and self._transport.get_write_buffer_size() > _MOST_UNREAD_BYTES:
+            self._transport.pause_reading()
 
     def eof_received(self) -> None:
         """A client that closes its end has gone: browsers never close one direction only."""
@@ -75,6 +82,8 @@ class Http2Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """See `asyncio.Protocol`."""
         self._http2.release()
+        if self._closing_since is None and not self._transport.is_reading():
+            self._transport.resume_reading()
 
     def sweep(self, now: float) -> None:
         """Ends the connection when the client is too slow or idle for too long."""

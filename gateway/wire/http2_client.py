@@ -57,7 +57,10 @@ class ClientConnection(Connection[Stream]):
 
     def __init__(self, *, write: Callable[[bytes], None], limits: ClientLimits) -> None:
         super().__init__(
-            write=write, stream_window_bytes=limits.stream_window_bytes, max_frame_bytes=limits.max_frame_bytes
+            write=write,
+            flush=None,
+            stream_window_bytes=limits.stream_window_bytes,
+            max_frame_bytes=limits.max_frame_bytes,
         )
         self._next_stream_id = 1
         self._max_streams = http2.MAX_STREAM_ID

@@ -11,6 +11,7 @@ from gateway.wire.http2 import Http2Error
 CONNECTION_WINDOW_BYTES: Final = 1 << 30
 _MAX_HEADER_BLOCK_BYTES: Final = hpack_blocks.MAX_HEADER_LIST_BYTES
 _TINY_INCREMENT_BYTES: Final = 1024
+_BURST_BYTES: Final = 64 << 10
 
 
 class Stream:
@@ -71,7 +72,7 @@ StreamT = TypeVar("StreamT", bound=Stream)
 
 
 class Connection(ABC, Generic[StreamT]):
-    """One end of a connection. `write` takes bytes for the peer, in order."""
+    """One end of a connection. `write` takes bytes for the peer, in order; `flush` lets the socket say it is full."""
 
     _HANDLERS: ClassVar[Mapping[int, str]] = {
         http2.DATA: "_on_data",
@@ -86,8 +87,16 @@ class Connection(ABC, Generic[StreamT]):
         http2.CONTINUATION: "_on_continuation",
     }
 
-    def __init__(self, *, write: Callable[[bytes], None], stream_window_bytes: int, max_frame_bytes: int) -> None:
+    def __init__(
+        self,
+        *,
+        write: Callable[[bytes], None],
+        flush: Callable[[], None] | None,
+        stream_window_bytes: int,
+        max_frame_bytes: int,
+    ) -> None:
         self.write = write
+        self._flush = flush
         self.stream_window_bytes = stream_window_bytes
         self.initial_window = http2.DEFAULT_WINDOW_BYTES
         self.max_send_frame = http2.DEFAULT_FRAME_BYTES
@@ -245,6 +254,7 @@ class Connection(ABC, Generic[StreamT]):
     def _drain(self) -> None:
         """Sends what waits, a frame of each stream in turn, so that none starves."""
         caught_up: list[StreamT] = []
+        burst = 0
         while self._waiting and self._send_window > 0 and not self.full:
             stream = self._waiting.pop(next(iter(self._waiting)))
             pending = stream.pending
@@ -262,6 +272,10 @@ class Connection(ABC, Generic[StreamT]):
             elif stream.send_window > 0:
                 self._waiting[stream.id] = stream
             self._write_data(stream, data)
+            burst += count
+            if burst >= _BURST_BYTES and self._flush is not None:
+                burst = 0
+                self._flush()
         for stream in caught_up:
             if stream.id in self._streams:
                 self._caught_up(stream)

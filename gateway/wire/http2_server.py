@@ -142,7 +142,8 @@ class ServerStream(http2_connection.Stream):
     def resume_body(self) -> None:
         """Gives the window back again."""
         self.heard_at = self._connection.now
-        self.resume()
+        if not self.ended:
+            self.resume()
 
     def leave(self) -> None:
         """The client has gone, or is sent away."""
@@ -163,13 +164,17 @@ class ServerConnection(Connection[ServerStream]):
         self,
         *,
         write: Callable[[bytes], None],
+        flush: Callable[[], None],
         accept: Callable[[RequestHead, ServerStream], Upload | None],
         limits: Http2Limits,
         counters: Http2Counters,
         now: float,
     ) -> None:
         super().__init__(
-            write=write, stream_window_bytes=limits.stream_window_bytes, max_frame_bytes=http2.DEFAULT_FRAME_BYTES
+            write=write,
+            flush=flush,
+            stream_window_bytes=limits.stream_window_bytes,
+            max_frame_bytes=http2.DEFAULT_FRAME_BYTES,
         )
         self.now = now
         self.last_stream_id = 0

@@ -10,6 +10,7 @@ from gateway.server import WebServer
 from gateway.wire.request import RequestHead
 from tests.support.echo import Echo
 from tests.support.gateway import BINARY, SERVICE, WebConnection, WebResponse, call, fetch, serving_gateway
+from tests.support.processes import reached
 from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
 from troupe.api.orchestrator.v1 import task_pb2
 
@@ -244,6 +245,27 @@ async def test_connections_over_the_limit_are_closed() -> None:
         first.send("GET", "/", {})
         assert (await first.response()).status == 200
         assert await raw(address, b"") == b""
+
+
+async def test_a_pipeline_whose_responses_are_not_read_waits() -> None:
+    asked = 0
+
+    class Counting:
+        def handle(self, head: RequestHead, downstream: Downstream) -> None:
+            nonlocal asked
+            asked += 1
+            downstream.start(200, (), length=4000)
+            downstream.end(b"x" * 4000)
+
+    server = WebServer(application=Counting(), limits=Http1Limits(), max_connections=10)
+    async with server.listening("127.0.0.1:0") as address, WebConnection.open(address) as connection:
+        connection.writer.write(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n" * 20_000)
+        await reached(lambda: asked > 1000)
+        for _ in range(20):  # time in which the server could read on
+            await fetch(address, "GET", "/")
+        assert asked < 15_000
+        for _ in range(20_000):
+            assert (await connection.response()).status == 200
 
 
 async def test_a_long_pipeline_is_answered_without_recursion() -> None:

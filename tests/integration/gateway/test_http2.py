@@ -10,11 +10,11 @@ import pytest
 from gateway.downstream.exchange import Downstream, Upload
 from gateway.downstream.http1 import Http1Limits
 from gateway.server import WebServer
-from gateway.wire import http2
+from gateway.wire import hpack_blocks, http2
 from gateway.wire.http2_server import Http2Limits
 from gateway.wire.request import RequestHead
 from tests.support.echo import Echo
-from tests.support.gateway import WebConnection, call, serving_gateway
+from tests.support.gateway import BINARY, SERVICE, WebConnection, WebResponse, call, framed, serving_gateway
 from tests.support.processes import reached
 from tests.support.web_http2 import Http2Client
 from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
@@ -34,6 +34,18 @@ async def test_a_client_of_another_make(gateway: str) -> None:
         missing = await client.post(f"http://{gateway}/nowhere", content=b"x" * 10_000)
     assert {(answer.http_version, answer.status_code) for answer in answers} == {("HTTP/2", 200)}
     assert missing.status_code == 404
+
+
+async def test_a_long_upload(gateway: str) -> None:
+    body = framed(pb.SubmitTaskRequest(task=task_pb2.TaskSpec(input="x" * 1_000_000)))
+    async with httpx2.AsyncClient(http1=False, http2=True) as client:
+        url = f"http://{gateway}{SERVICE}SubmitTask"
+        answers = await asyncio.gather(
+            *[client.post(url, content=body, headers={"content-type": BINARY}) for _ in range(3)]
+        )
+    for answer in answers:
+        response = WebResponse(answer.status_code, dict(answer.headers), answer.content).parse()
+        assert pb.SubmitTaskResponse.FromString(response.messages[0]).task.task_id == "1000000"
 
 
 async def test_twenty_streams_on_one_connection(gateway: str) -> None:
@@ -158,8 +170,7 @@ async def test_headers_that_are_too_long(gateway: str) -> None:
 
 async def test_a_body_that_does_not_come(backend: str) -> None:
     async with serving_gateway(backend, body_timeout_seconds=0.1) as gateway, Http2Client.open(gateway) as client:
-        stream_id = client.send("POST", "/troupe.api.orchestrator.v1.OrchestratorService/GetTask",
-                                {"content-type": "application/grpc-web+proto"}, end=False)  # fmt: skip
+        stream_id = client.send("POST", SERVICE + "GetTask", {"content-type": BINARY}, end=False)
         await client.until(lambda: stream_id in client.resets)
         assert client.resets[stream_id] == http2.NO_ERROR
         assert b"in time" in client.body(stream_id)
@@ -222,6 +233,31 @@ async def test_clients_that_do_not_read_hold_little_memory_and_are_left() -> Non
         client.send("GET", "/", {})
         await reached(lambda: server.counters.connections_stalled == 1)
         assert application.streams[-1].written < 32 << 20
+        await reached(lambda: server.connections == 0)
+
+
+class _Pages:
+    """An application that answers at once."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def handle(self, head: RequestHead, downstream: Downstream) -> None:
+        self.asked += 1
+        downstream.start(204, ((b"x-pad", b"y" * 4000),), length=0)
+        downstream.end()
+
+
+async def test_a_client_that_asks_on_and_reads_nothing() -> None:
+    application = _Pages()
+    limits = Http2Limits(write_timeout_seconds=0.3)
+    server = WebServer(application=application, limits=Http1Limits(), max_connections=10, http2=limits)
+    block = hpack_blocks.encode([(b":method", b"GET"), (b":scheme", b"http"), (b":path", b"/"), (b":authority", b"a")])
+    requests = b"".join([http2.frame(http2.HEADERS, 5, n, block) for n in range(1, 40_001, 2)])
+    async with server.listening("127.0.0.1:0") as address, WebConnection.open(address) as client:
+        client.writer.write(http2.PREFACE + http2.settings({}) + requests)
+        await reached(lambda: server.counters.connections_stalled == 1)
+        assert application.asked < 15_000
         await reached(lambda: server.connections == 0)
 
 

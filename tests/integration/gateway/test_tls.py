@@ -160,6 +160,20 @@ async def test_plain_bytes_on_the_port_of_tls(authority: Authority) -> None:
         assert await greeted(address, authority.client()) == "first"
 
 
+async def test_handshakes_that_do_not_end_count_as_connections_and_are_cut_off(authority: Authority) -> None:
+    limits = Http1Limits(header_timeout_seconds=0.2)
+    tls = ServerTls(TlsFiles(*authority.issue("first")))
+    server = WebServer(application=Versions(), limits=limits, max_connections=1, tls=tls)
+    async with server.listening("127.0.0.1:0") as address:
+        host, _, port = address.rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            await greeted(address, authority.client())
+        assert server.connections_refused == 1
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()
+
+
 FIRST, FIRST_KEY, SECOND_KEY = "first.pem", "first.key.pem", "second.key.pem"
 NO_PAIR = "are no certificate and its unencrypted key"
 

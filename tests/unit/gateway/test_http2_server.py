@@ -62,13 +62,24 @@ class Server:
 
     def __init__(self, answer: Callable[[ServerStream], None] | None = None, limits: Http2Limits | None = None) -> None:
         self.out: list[bytes] = []
+        self.room: int | None = None
+        """What the socket takes at once."""
         self.exchanges: list[Exchange] = []
         self.counters = Http2Counters()
         self.answer = answer
         self.core = ServerConnection(
-            write=self.out.append, accept=self.accept, limits=limits or Http2Limits(), counters=self.counters, now=0
+            write=self.out.append,
+            flush=self.flush,
+            accept=self.accept,
+            limits=limits or Http2Limits(),
+            counters=self.counters,
+            now=0,
         )
         self.core.start()
+
+    def flush(self) -> None:
+        if self.room is not None and sum(map(len, self.out)) > self.room:
+            self.core.hold()
 
     def accept(self, head: RequestHead, stream: ServerStream) -> Exchange:
         self.exchanges.append(Exchange(head, stream))
@@ -354,6 +365,62 @@ def data_frames(data: bytes) -> list[int]:
     return streams
 
 
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["write", "grant", "widen", "first", "hold", "release"]), st.integers(0, 2),
+                  st.integers(1, 40_000)),
+        max_size=30,
+    )
+)  # fmt: skip
+def test_what_is_written_arrives_in_order_whatever_the_windows(steps: list[tuple[str, int, int]]) -> None:
+    pair = Pair()
+    pair.client.update_settings({4: 1000})
+    for _ in range(3):
+        pair.request()
+    pair.turn()
+    written = [b"", b"", b""]
+    events: list[Event] = []
+    for exchange in pair.exchanges:
+        exchange.stream.start(200, OK)
+    for step, index, size in steps:
+        if step == "write":
+            data = bytes((len(written[index]) + n) % 251 for n in range(size))
+            pair.exchanges[index].stream.write(data)
+            written[index] += data
+        else:
+            move(pair, step, index, size)
+        events += pair.turn()
+    for index, exchange in enumerate(pair.exchanges):
+        exchange.stream.end(b"last", [(b"t", b"%d" % index)])
+    pair.core.release()
+    pair.client.increment_flow_control_window(1 << 24)
+    for index, exchange in enumerate(pair.exchanges):
+        if exchange.stream.pending:
+            pair.client.increment_flow_control_window(1 << 24, 2 * index + 1)
+    events += pair.turn()
+    for index in range(3):
+        own = [e for e in events if getattr(e, "stream_id", None) == 2 * index + 1]
+        assert body_of(own, 2 * index + 1) == written[index] + b"last"
+        assert isinstance(own[-2], TrailersReceived)
+        assert isinstance(own[-1], StreamEnded)
+    assert pair.core.open_streams == 0
+
+
+def move(pair: Pair, step: str, index: int, size: int) -> None:
+    match step:
+        case "grant":
+            pair.client.increment_flow_control_window(size)
+        case "widen":
+            pair.client.increment_flow_control_window(size, 2 * index + 1)
+        case "first":
+            pair.client.update_settings({4: size})
+        case "hold":
+            pair.core.hold()
+        case _:
+            pair.core.release()
+
+
 def test_a_full_socket_lets_data_wait() -> None:
     pair = Pair()
     pair.request()
@@ -367,6 +434,21 @@ def test_a_full_socket_lets_data_wait() -> None:
     pair.core.release()
     assert body_of(pair.turn(), 1) == b"abc"
     assert exchange.heard[1:] in (["writable"], ["writable", "writable"])
+
+
+def test_a_socket_that_takes_data_again_is_not_given_all_of_it() -> None:
+    server = raw()
+    server.core.receive(http2.window_update(0, 1 << 24) + http2.settings({http2.INITIAL_WINDOW_SIZE: 1 << 24}))
+    server.core.receive(b"".join([request(stream_id) for stream_id in range(1, 41, 2)]))
+    server.core.hold()
+    for exchange in server.exchanges:
+        exchange.stream.start(200, OK)
+        exchange.stream.write(b"x" * 100_000)
+    server.said()
+    server.room = 100_000
+    server.core.release()
+    assert 100_000 < len(server.said()) < 250_000
+    assert server.core.full
 
 
 def test_a_change_of_the_first_window_moves_every_stream() -> None:
@@ -490,6 +572,17 @@ def test_headers_that_are_too_long_are_answered(settled: bool, size: int) -> Non
     assert (server.exchanges, server.counters.header_lists_too_large) == ([], 1)
 
 
+def test_the_table_is_gone_when_the_client_knows_our_settings() -> None:
+    server = Server()
+    server.core.receive(http2.PREFACE + http2.settings({}))
+    server.core.receive(request(1, BLOCK + b"\x40\x01x\x01y") + request(3, BLOCK + b"\xbe"))
+    assert server.exchanges[1].head.get(b"x") == b"y"
+    server.core.receive(http2.frame(http2.SETTINGS, http2.ACK, 0))
+    with pytest.raises(Http2Error) as caught:
+        server.core.receive(request(5, BLOCK + b"\xbe"))
+    assert caught.value.code == http2.COMPRESSION_ERROR
+
+
 def test_a_bomb_of_headers_ends_the_connection() -> None:
     server = Server()
     server.core.receive(http2.PREFACE + http2.settings({}))
@@ -581,7 +674,7 @@ def test_client_that_does_not_greet(data: bytes) -> None:
         Server().core.receive(data)
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(st.lists(st.tuples(st.integers(0, 10), st.integers(0, 255), st.integers(0, 4), st.binary(max_size=40))))
 def test_any_frames_are_taken_or_refused(frames: list[tuple[int, int, int, bytes]]) -> None:
     server = raw()
@@ -670,6 +763,18 @@ def test_floods_of_frames_that_carry_nothing(frame: bytes) -> None:
     server.core.receive(request(1, end=False) + request(3) + http2.rst_stream(3, 0))
     assert attack(server, [frame * 10] * 60).code == http2.ENHANCE_YOUR_CALM
     assert server.counters.floods == 1
+
+
+def test_a_few_such_frames_for_each_stream_that_ends_are_no_flood() -> None:
+    def answer(stream: ServerStream) -> None:
+        stream.start(200, OK, length=0)
+        stream.end()
+
+    server = Server(answer, Http2Limits(max_idle_frames=20))
+    server.core.receive(http2.PREFACE + http2.settings({}))
+    for n in range(1, 401, 2):
+        server.core.receive(request(n) + http2.frame(http2.PING, 0, 0, b"x" * 8) + http2.window_update(n, 500))
+    assert len(server.exchanges) == 200
 
 
 def test_endless_continuations() -> None:
