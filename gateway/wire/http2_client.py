@@ -202,9 +202,9 @@ class ClientConnection:
             kind, length = length & 0xFF, length >> 8
             payload_at = position + http2.FRAME_HEADER_BYTES
             following = payload_at + length
+            if length > max_frame_bytes:
+                raise Http2Error(http2.FRAME_SIZE_ERROR, f"a frame has {length} bytes")
             if following > end:
-                if length > max_frame_bytes:
-                    raise Http2Error(http2.FRAME_SIZE_ERROR, f"a frame has {length} bytes")
                 break
             position = following
             if kind == http2.DATA and not flags and self._block is None:  # nearly all frames are this one
@@ -297,6 +297,7 @@ class ClientConnection:
 
     def _on_headers(self, flags: int, stream_id: int, payload: bytes) -> None:
         block = http2.unpadded(http2.HEADERS, flags, payload)
+        _check_length(block)
         if flags & http2.END_HEADERS:
             self._on_block(stream_id, flags, block)
         else:
@@ -307,8 +308,7 @@ class ClientConnection:
             raise Http2Error(http2.PROTOCOL_ERROR, "a CONTINUATION without a header block")
         _, first_flags, block = self._block
         block += payload
-        if len(block) > _MAX_HEADER_BLOCK_BYTES:
-            raise Http2Error(http2.ENHANCE_YOUR_CALM, "a header block is too long")
+        _check_length(block)
         self._block = stream_id, first_flags, block
         if flags & http2.END_HEADERS:
             self._block = None
@@ -397,3 +397,8 @@ class ClientConnection:
         for stream in list(self._blocked.values()):
             if self.pump(stream):
                 stream.receiver.writable()
+
+
+def _check_length(block: bytes) -> None:
+    if len(block) > _MAX_HEADER_BLOCK_BYTES:
+        raise Http2Error(http2.ENHANCE_YOUR_CALM, "a header block is too long")

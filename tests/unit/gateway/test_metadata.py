@@ -1,3 +1,4 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -73,3 +74,8 @@ def test_status_of_a_server_that_is_no_grpc_server() -> None:
 def test_own_status_is_printable(message: str) -> None:
     status = metadata.grpc_status(Code.INTERNAL, message)
     assert all(0x20 <= byte <= 0x7E for _, value in status.pairs for byte in value)
+
+
+@pytest.mark.parametrize("value", [b"", b"2", b"2000", b"-20", b"1" * 5000])
+def test_http_statuses_that_are_none(value: bytes) -> None:
+    assert metadata.read_response(((b":status", value),)).http_status == 0
