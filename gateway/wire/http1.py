@@ -216,6 +216,7 @@ class ChunkedBody:
             self._trailer_bytes += len(line) + 2
             if self._trailer_bytes > _MAX_TRAILER_BYTES:
                 raise BadRequestError(431, "the trailers of the request are too long")
+            _field(line)  # what is none may be the next request, to somebody who ends the body earlier
         return False
 
 

@@ -135,6 +135,11 @@ def test_longest_chunk_line_however_it_is_cut(size: int) -> None:
     assert body([wire]) == body(pieces(wire, [1])) == (b"a" if size <= 256 else None)
 
 
+def test_trailers_that_are_none() -> None:
+    with pytest.raises(BadRequestError):
+        ChunkedBody().feed(b"0\r\nGET / HTTP/1.1\r\n")
+
+
 def test_many_short_trailers_are_refused() -> None:
     reader = ChunkedBody()
     reader.feed(b"0\r\n" + b"a:\r\n" * 1000)
