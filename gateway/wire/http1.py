@@ -79,7 +79,7 @@ def _parse(head: bytes) -> RequestHead:
     fields: dict[bytes, bytes] = {}
     for name, value in headers:
         fields[name] = b", ".join((fields[name], value)) if name in fields else value
-    _check_version(headers, minor)
+    _check_version([name for name, _ in headers], minor)
     length, chunked = _body_of(fields)
     return RequestHead(method, target, headers, fields, length, chunked, int(minor), _keep_alive(fields, minor))
 
@@ -94,8 +94,7 @@ def _field(line: bytes) -> tuple[bytes, bytes]:
     return match[1].lower(), match[2].rstrip(b" \t")
 
 
-def _check_version(headers: Headers, minor: bytes) -> None:
-    names = [name for name, _ in headers]
+def _check_version(names: list[bytes], minor: bytes) -> None:
     hosts = names.count(b"host")
     if hosts > 1 or (not hosts and minor != b"0"):
         raise BadRequestError(400, f"the header `host` must stand once; it stands {hosts} times")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from tests.fuzz.target import Target
-from tests.fuzz.targets import bodies, headers, http1, http2_client, http2_frames, http2_server, values
+from tests.fuzz.targets import bodies, connect, headers, http1, http2_client, http2_frames, http2_server, values
 
 TARGETS: Final[Sequence[Target]] = (
     *http1.TARGETS,
@@ -14,4 +14,5 @@ TARGETS: Final[Sequence[Target]] = (
     *http2_frames.TARGETS,
     *http2_client.TARGETS,
     *http2_server.TARGETS,
+    *connect.TARGETS,
 )

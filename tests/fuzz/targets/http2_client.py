@@ -11,8 +11,9 @@ from gateway.wire.http2_client import ClientConnection, ClientLimits, Stream
 from tests.fuzz.target import BrokenPromiseError, Target, cut, equal, hold
 from tests.fuzz.targets import http2_frames
 
-_LIMITS: Final = ClientLimits(stream_window_bytes=1 << 12, max_frame_bytes=1 << 11)
+_LIMITS: Final = ClientLimits(stream_window_bytes=1 << 12, max_frame_bytes=1 << 8)
 _MAX_HELD_BYTES: Final = _LIMITS.max_frame_bytes + http2.FRAME_HEADER_BYTES
+_TOKENS: Final = (*http2_frames.TOKENS, http2.frame(http2.DATA, 0, 1, bytes(_LIMITS.max_frame_bytes + 1)))
 _REQUEST: Final = hpack_blocks.encode([(b":method", b"POST")])
 _UPLOAD: Final = b"u" * 64
 _GREETING: Final = http2.settings({http2.INITIAL_WINDOW_SIZE: 16, http2.MAX_CONCURRENT_STREAMS: 3})
@@ -173,14 +174,14 @@ TARGETS: Final = (
         "the same calls however it is cut; nothing behind an end; each call ends; a frame is kept at most; "
         "answers are not longer than four times what came",
         _answers,
-        http2_frames.TOKENS,
+        _TOKENS,
         _check,
     ),
     Target(
         "http2.client.busy",
         "the same while calls send, pause, resume and reset",
         _answers,
-        http2_frames.TOKENS,
+        _TOKENS,
         _check_busy,
     ),
 )
