@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -94,9 +95,11 @@ def run(plan: Plan) -> Report:
     context = multiprocessing.get_context("spawn")
     warm = len(plan.targets)
     seen: dict[int, int] = {}
+    room = threading.Semaphore(2 * plan.jobs)  # the pool would take all orders at once, long before their time
     with ExitStack() as stack:
         pool = stack.enter_context(context.Pool(plan.jobs))
-        for pid, batch in pool.imap_unordered(_work, _batches(plan, report, began)):
+        for pid, batch in pool.imap_unordered(_work, _batches(plan, report, began, room)):
+            room.release()
             report.rows[batch.target].add(batch)
             seen[pid] = seen.get(pid, 0) + 1
             if seen[pid] == warm:
@@ -111,16 +114,19 @@ def run(plan: Plan) -> Report:
 _Order = tuple[str, str, int]
 
 
-def _batches(plan: Plan, report: Report, began: float) -> Iterator[_Order]:
+def _batches(plan: Plan, report: Report, began: float, room: threading.Semaphore) -> Iterator[_Order]:
     left, number = plan.inputs, 0
     while left > 0:
         for target in plan.targets:
+            room.acquire()
             if plan.seconds is not None and time.monotonic() - began > plan.seconds:
                 return
             if target.name not in report.failures and left > 0:
                 count = min(_BATCH_INPUTS, left)
                 left -= count
                 yield target.name, f"{plan.seed}/{target.name}/{number}", count
+            else:
+                room.release()
         if len(report.failures) == len(plan.targets):
             return
         number += 1
