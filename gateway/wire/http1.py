@@ -17,9 +17,12 @@ _CACHED_HEAD_BYTES: Final = 4096
 _CACHED_LINE_BYTES: Final = 256
 # 499 stands in no RFC: Connect answers with it to a call that was cancelled.
 _PHRASES: Final = {status.value: status.phrase.encode() for status in HTTPStatus} | {499: b"Client Closed Request"}
+_MAX_FIELDS: Final = 256
 _MAX_CHUNK_LINE_BYTES: Final = 256
+_MAX_TRAILER_BYTES: Final = 4096
 _REQUEST_LINE: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}) ([\x21-\x7e]+) HTTP/([0-9])\.([0-9])")
-_FIELD: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)")
+# Possessive, since blanks could be shared out between both parts in as many ways as there are of them.
+_FIELD: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]++):[ \t]*+([^\x00-\x08\x0a-\x1f\x7f]*+)")
 _DIGITS: Final = re.compile(rb"[0-9]{1,18}")
 _CHUNK_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\x00-\x08\x0a-\x1f\x7f]*)?")
 
@@ -65,12 +68,13 @@ def _parse(head: bytes) -> Http1Head:
     method, target, major, minor = match.groups()
     if major != b"1":
         raise BadRequestError(505, "this port speaks HTTP/1.1")
+    if len(lines) > _MAX_FIELDS:
+        raise BadRequestError(431, f"there are {len(lines)} header lines; at most {_MAX_FIELDS} are taken")
     headers = tuple([_field_cached(line) if len(line) <= _CACHED_LINE_BYTES else _field(line) for line in lines])
     fields: dict[bytes, bytes] = {}
     for name, value in headers:
         fields[name] = b", ".join((fields[name], value)) if name in fields else value
-    if b"host" not in fields and minor != b"0":
-        raise BadRequestError(400, "the header `host` is missing")
+    _check_version([name for name, _ in headers], minor)
     length, chunked = _body_of(fields)
     return Http1Head(method, target, headers, fields, False, length, chunked, int(minor), _keep_alive(fields, minor))
 
@@ -86,6 +90,15 @@ def _field(line: bytes) -> tuple[bytes, bytes]:
 
 
 _field_cached = lru_cache(maxsize=1024)(_field)
+
+
+def _check_version(names: list[bytes], minor: bytes) -> None:
+    hosts = names.count(b"host")
+    if hosts > 1 or (not hosts and minor != b"0"):
+        raise BadRequestError(400, f"the header `host` must stand once; it stands {hosts} times")
+    # RFC 9112, 6.1: where HTTP/1.0 speaks of chunks, somebody on the way did not understand them.
+    if minor == b"0" and b"transfer-encoding" in names:
+        raise BadRequestError(400, "HTTP/1.0 knows no `transfer-encoding`")
 
 
 def _body_of(fields: Mapping[bytes, bytes]) -> tuple[int | None, bool]:
@@ -133,9 +146,11 @@ class ChunkedBody:
     """A body in chunks; extensions and trailers of it are read and dropped."""
 
     def __init__(self) -> None:
-        self._buffer = b""
+        self._data = b""
+        self._at = 0  # bytes are cut off once a call and not once a chunk, since chunks can be tiny
         self._remaining = 0
         self._in_trailers = False
+        self._trailer_bytes = 0
 
     def feed(self, data: bytes) -> tuple[bytes, bytes | None]:
         """See `Body`.
@@ -143,53 +158,63 @@ class ChunkedBody:
         Raises:
             BadRequestError: the bytes are no chunks.
         """
-        self._buffer += data
+        self._data += data
         parts: list[bytes] = []
-        while not self._in_trailers:
-            if self._remaining:
-                if not self._take(parts):
-                    return b"".join(parts), None
-            elif not self._begin():
-                return b"".join(parts), None
-        return b"".join(parts), self._skip_trailers()
+        while not self._in_trailers and (self._take(parts) if self._remaining else self._begin()):
+            pass
+        ended = self._in_trailers and self._skip_trailers()
+        rest, self._data, self._at = self._data[self._at :], b"", 0
+        if ended:
+            return b"".join(parts), rest
+        self._data = rest
+        return b"".join(parts), None
+
+    def _line(self, max_bytes: int) -> bytes | None:
+        """The next line, once all of it is there; it may be longer than allowed."""
+        end = self._data.find(b"\r\n", self._at, self._at + max_bytes + 2)
+        if end < 0:
+            # One more than allowed may still be the half of a line end.
+            return self._data[self._at :] if len(self._data) - self._at > max_bytes + 1 else None
+        line, self._at = self._data[self._at : end], end + 2
+        return line
 
     def _begin(self) -> bool:
-        line, found, rest = self._buffer.partition(b"\r\n")
+        line = self._line(_MAX_CHUNK_LINE_BYTES)
+        if line is None:
+            return False
         if len(line) > _MAX_CHUNK_LINE_BYTES:
             raise BadRequestError(400, "the line of a chunk's size is too long")
-        if not found:
-            return False
         match = _CHUNK_LINE.fullmatch(line)
         if match is None:
             raise BadRequestError(400, f"{line[:64]!r} is no size of a chunk")
         size = int(match[1], 16)
-        self._buffer, self._remaining, self._in_trailers = rest, size + 2 if size else 0, size == 0
+        self._remaining, self._in_trailers = size + 2 if size else 0, size == 0
         return True
 
     def _take(self, parts: list[bytes]) -> bool:
         # The line end behind a chunk counts as two of its bytes, and is taken only as a whole.
-        available = min(len(self._buffer), self._remaining - 2)
+        available = min(len(self._data) - self._at, self._remaining - 2)
         if available:
-            parts.append(self._buffer[:available])
-            self._buffer = self._buffer[available:]
+            parts.append(self._data[self._at : self._at + available])
+            self._at += available
             self._remaining -= available
-        if self._remaining > 2 or len(self._buffer) < 2:
+        if self._remaining > 2 or len(self._data) - self._at < 2:
             return False
-        if self._buffer[:2] != b"\r\n":
+        if not self._data.startswith(b"\r\n", self._at):
             raise BadRequestError(400, "a chunk is longer than its size says")
-        self._buffer, self._remaining = self._buffer[2:], 0
+        self._at += 2
+        self._remaining = 0
         return True
 
-    def _skip_trailers(self) -> bytes | None:
-        while True:
-            line, found, rest = self._buffer.partition(b"\r\n")
-            if len(line) > _CACHED_HEAD_BYTES:
-                raise BadRequestError(431, "a trailer of the request is too long")
-            if not found:
-                return None
-            self._buffer = rest
+    def _skip_trailers(self) -> bool:
+        while (line := self._line(_MAX_TRAILER_BYTES)) is not None:
             if not line:
-                return rest
+                return True
+            self._trailer_bytes += len(line) + 2
+            if self._trailer_bytes > _MAX_TRAILER_BYTES:
+                raise BadRequestError(431, "the trailers of the request are too long")
+            _field(line)  # what is none may be the next request, to somebody who ends the body earlier
+        return False
 
 
 def body_reader(head: Http1Head) -> Body:

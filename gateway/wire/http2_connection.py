@@ -140,11 +140,11 @@ class Connection(ABC, Generic[StreamT]):
         while end - position >= http2.FRAME_HEADER_BYTES:
             length, flags, stream_id = unpack(data, position)
             kind, length = length & 0xFF, length >> 8
+            if length > max_frame_bytes:
+                raise Http2Error(http2.FRAME_SIZE_ERROR, f"a frame has {length} bytes")
             payload_at = position + http2.FRAME_HEADER_BYTES
             following = payload_at + length
             if following > end:
-                if length > max_frame_bytes:
-                    raise Http2Error(http2.FRAME_SIZE_ERROR, f"a frame has {length} bytes")
                 break
             position = following
             if kind == http2.DATA and not flags and self._block is None:  # nearly all frames are this one
@@ -163,7 +163,7 @@ class Connection(ABC, Generic[StreamT]):
 
     def _deliver_all(self, runs: dict[int, list[bytes]]) -> None:
         for stream_id, run in runs.items():
-            self._deliver(stream_id, run, sum(map(len, run)))
+            self._deliver(stream_id & http2.MAX_STREAM_ID, run, sum(map(len, run)))
 
     def send(self, stream: StreamT, data: bytes) -> bool:
         """Sends data of a stream, or lets it wait for the peer; False when some waits."""
@@ -331,6 +331,7 @@ class Connection(ABC, Generic[StreamT]):
 
     def _on_headers(self, flags: int, stream_id: int, payload: bytes) -> None:
         block = http2.unpadded(http2.HEADERS, flags, payload)
+        _check_length(block)
         if flags & http2.END_HEADERS:
             self._on_block(stream_id, flags, block)
         else:
@@ -342,8 +343,7 @@ class Connection(ABC, Generic[StreamT]):
         self._charge()
         _, first_flags, block = self._block
         block += payload
-        if len(block) > _MAX_HEADER_BLOCK_BYTES:
-            raise Http2Error(http2.ENHANCE_YOUR_CALM, "a header block is too long")
+        _check_length(block)
         self._block = stream_id, first_flags, block
         if flags & http2.END_HEADERS:
             self._block = None
@@ -420,3 +420,8 @@ class Connection(ABC, Generic[StreamT]):
             raise Http2Error(http2.FLOW_CONTROL_ERROR, "the window of a stream is out of range")
         if stream.pending and stream.send_window > 0:
             self._waiting[stream.id] = stream
+
+
+def _check_length(block: bytes) -> None:
+    if len(block) > _MAX_HEADER_BLOCK_BYTES:
+        raise Http2Error(http2.ENHANCE_YOUR_CALM, "a header block is too long")

@@ -26,6 +26,7 @@ _NOT_RETURNED: Final = frozenset(
     b"connection content-encoding content-length content-type date keep-alive proxy-connection server te trailer "
     b"transfer-encoding upgrade vary x-request-id".split()
 )
+_HTTP_STATUS: Final = re.compile(rb"[0-9]{3}")
 _NAME: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
 _VALUE: Final = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*")
 
@@ -83,7 +84,7 @@ def read_response(headers: Headers) -> ResponseBlock:
     reserved: list[tuple[bytes, bytes]] = []
     for name, value in headers:
         if name == b":status":
-            http_status = int(value) if value.isdigit() else 0
+            http_status = int(value) if _HTTP_STATUS.fullmatch(value) else 0
         elif name == b"content-type":
             is_grpc = value.startswith(b"application/grpc")
         elif name in (b"grpc-status", b"grpc-message", b"grpc-status-details-bin"):

@@ -53,6 +53,9 @@ def _decode(data: bytes) -> bytes:
 def _runs(data: bytes) -> list[bytes]:
     """The parts that end in padding, of which each is base64 in itself."""
     runs = _PADDED_GROUPS.findall(data)
-    if sum(map(len, runs)) != len(data):
+    lengths = [len(run) for run in runs]
+    if sum(lengths) != len(data):
         raise binascii.Error("unexpected characters")
+    if any(length % 4 for length in lengths):
+        raise binascii.Error("padding in the middle of a group of four")
     return runs

@@ -87,3 +87,10 @@ def test_any_text_is_decoded_or_refused(text: bytes) -> None:
         decode(text)
     except FramingError:
         return
+
+
+def test_text_that_is_padded_inside_a_group_is_refused_however_it_is_cut() -> None:
+    for size in (20, 11, 4, 1):
+        decoder = TextDecoder()
+        with pytest.raises(FramingError):
+            [decoder.feed(piece) for piece in pieces(b"Q4qnBpQQ==mcD2QZQA==", [size])]

@@ -1,3 +1,5 @@
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,7 +25,7 @@ def test_any_bytes_are_a_head_or_refused(data: bytes) -> None:
     try:
         head = http1.parse_head(data)
     except BadRequestError as error:
-        assert error.status in (400, 501, 505)  # noqa: PT017 - both ends are fine
+        assert error.status in (400, 431, 501, 505)  # noqa: PT017 - both ends are fine
     else:
         assert b"\n" not in b"".join(name + value for name, value in head.headers)
 
@@ -75,3 +77,72 @@ def test_chunks_that_are_none(wire: bytes) -> None:
 def test_endless_trailers_are_refused() -> None:
     with pytest.raises(BadRequestError):
         ChunkedBody().feed(b"0\r\n" + b"x" * 5000)
+
+
+@pytest.mark.parametrize(
+    ("version", "lines"),
+    [
+        (b"1.1", b"host: a\r\nhost: a"),
+        (b"1.0", b"host: a\r\nhost: b"),
+        (b"1.0", b"transfer-encoding: chunked"),
+        (b"1.0", b"connection: keep-alive\r\ntransfer-encoding: chunked"),
+    ],
+)
+def test_heads_that_others_could_read_otherwise(version: bytes, lines: bytes) -> None:
+    with pytest.raises(BadRequestError) as caught:
+        http1.parse_head(b"POST / HTTP/%b\r\n%b" % (version, lines))
+    assert caught.value.status == 400
+
+
+def test_header_lines_are_counted() -> None:
+    head = b"GET / HTTP/1.1\r\nhost: a" + b"\r\nx:" * 255
+    assert len(http1.parse_head(head).headers) == 256
+    with pytest.raises(BadRequestError) as caught:
+        http1.parse_head(head + b"\r\nx:")
+    assert caught.value.status == 431
+
+
+def test_blanks_before_a_bad_byte_take_no_time() -> None:
+    head = b"GET / HTTP/1.1\r\nhost: a\r\nx:" + b" " * 16_000 + b"\x01"
+    started = time.thread_time()
+    with pytest.raises(BadRequestError):
+        http1.parse_head(head)
+    assert time.thread_time() - started < 0.1  # more than a second when each blank is tried in two places
+
+
+def test_tiny_chunks_are_not_copied_again_for_each() -> None:
+    def seconds(count: int) -> float:
+        wire = b"1\r\na\r\n" * count
+        started = time.thread_time()
+        assert ChunkedBody().feed(wire) == (b"a" * count, None)
+        return time.thread_time() - started
+
+    few = min(seconds(10_000) for _ in range(3))
+    assert seconds(80_000) < 8 * few * 4
+
+
+@pytest.mark.parametrize("size", [255, 256, 257])
+def test_longest_chunk_line_however_it_is_cut(size: int) -> None:
+    wire = b"1;".ljust(size, b"x") + b"\r\na\r\n0\r\n\r\n"
+
+    def body(parts: list[bytes]) -> bytes | None:
+        reader = ChunkedBody()
+        try:
+            return b"".join([reader.feed(part)[0] for part in parts])
+        except BadRequestError:
+            return None
+
+    assert body([wire]) == body(pieces(wire, [1])) == (b"a" if size <= 256 else None)
+
+
+def test_trailers_that_are_none() -> None:
+    with pytest.raises(BadRequestError):
+        ChunkedBody().feed(b"0\r\nGET / HTTP/1.1\r\n")
+
+
+def test_many_short_trailers_are_refused() -> None:
+    reader = ChunkedBody()
+    reader.feed(b"0\r\n" + b"a:\r\n" * 1000)
+    with pytest.raises(BadRequestError) as caught:
+        reader.feed(b"a:\r\n" * 25)
+    assert caught.value.status == 431

@@ -270,6 +270,22 @@ def test_endless_continuations_are_refused() -> None:
         pair.client.receive(http2.frame(http2.CONTINUATION, 0, 1, b"\x00" * 16_000) * 10)
 
 
+def test_long_header_blocks_are_refused_before_they_are_decoded() -> None:
+    pair = Pair()
+    pair.open()
+    with pytest.raises(Http2Error) as caught:
+        pair.client.receive(http2.frame(http2.HEADERS, http2.END_HEADERS, 1, b"\x20" * 70_000))
+    assert caught.value.code == http2.ENHANCE_YOUR_CALM
+
+
+def test_frame_that_is_too_long_is_refused_even_when_all_of_it_is_there() -> None:
+    pair = Pair(max_frame_bytes=16_384)
+    pair.open()
+    with pytest.raises(Http2Error) as caught:
+        pair.client.receive(http2.frame(http2.DATA, 0, 1, b"x" * 16_385))
+    assert caught.value.code == http2.FRAME_SIZE_ERROR
+
+
 def test_server_that_is_no_http2_server() -> None:
     client = ClientConnection(write=lambda data: None, limits=ClientLimits())
     with pytest.raises(Http2Error):

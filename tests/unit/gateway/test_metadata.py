@@ -1,3 +1,4 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -77,3 +78,8 @@ def test_own_status_is_printable(message: str) -> None:
 def test_a_status_can_be_told_without_its_details() -> None:
     told = metadata.grpc_status(Code.NOT_FOUND, "no", b"CAU").without_details()
     assert told == metadata.grpc_status(Code.NOT_FOUND, "no")
+
+
+@pytest.mark.parametrize("value", [b"", b"2", b"2000", b"-20", b"1" * 5000])
+def test_http_statuses_that_are_none(value: bytes) -> None:
+    assert metadata.read_response(((b":status", value),)).http_status == 0

@@ -1,0 +1,1 @@
+"""Does the gateway stay the size that it is?"""
