@@ -47,6 +47,9 @@ class GatewaySettings(ServiceSettings):
     header_timeout_seconds: float = Field(default=10, gt=0)
     body_timeout_seconds: float = Field(default=30, gt=0)
     keep_alive_seconds: float = Field(default=75, gt=0)
+    idle_stream_seconds: float = Field(
+        default=15, gt=0, description="how often an event stream or a WebSocket gives a sign of life when all is quiet"
+    )
     stream_window_bytes: int = Field(
         default=1 << 20,
         ge=64 << 10,

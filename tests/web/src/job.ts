@@ -1,6 +1,6 @@
 // What a client is asked to do, and what it says: one JSON object for each event, and one for the end.
 
-export const CLIENTS = ["connect", "grpc-web", "grpc-web-text"] as const;
+export const CLIENTS = ["connect", "grpc-web", "grpc-web-text", "event-source", "websocket"] as const;
 
 export interface Job {
   url: string;
@@ -17,6 +17,8 @@ export interface Job {
   /** Cancels the stream after as many events. */
   cancelAfter?: number;
   metadata?: Record<string, string>;
+  /** What a WebSocket sends after its first message. */
+  say?: string;
 }
 
 export interface Outcome {
