@@ -9,6 +9,7 @@ from gateway import pages
 from gateway.application import GatewayApplication, ServiceAllowList
 from gateway.dialects import Dialects
 from gateway.downstream.http1 import Http1Limits
+from gateway.facades.router import Facades
 from gateway.methods import Methods
 from gateway.metrics import CallMetrics, measure_backends
 from gateway.observation import Observer
@@ -42,6 +43,7 @@ async def serve(settings: GatewaySettings, drain: Drain) -> None:
             max_message_bytes=settings.max_message_bytes,
             max_response_bytes=settings.max_response_bytes,
         ),
+        facades=Facades(max_body_bytes=settings.max_message_bytes, idle_seconds=settings.idle_stream_seconds),
         max_concurrent_calls=settings.max_concurrent_calls,
         observer=Observer(CallMetrics(lambda path: methods.find(path) is not None), access_log=settings.access_log),
     )

@@ -3,12 +3,13 @@
 import asyncio
 import re
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Final
 
 from gateway import faults, pages
 from gateway.dialects import Asked, Dialects
 from gateway.downstream.exchange import Downstream, Upload
+from gateway.facades.router import Facades
 from gateway.faults import fault
 from gateway.observation import Observer
 from gateway.proxy import Backends, Call, CallRequest
@@ -45,6 +46,7 @@ class GatewayApplication:
         cors_policy: CorsPolicy,
         services: ServiceAllowList,
         dialects: Dialects,
+        facades: Facades,
         max_concurrent_calls: int,
         observer: Observer,
     ) -> None:
@@ -53,6 +55,7 @@ class GatewayApplication:
         self._cors = cors_policy
         self._services = services
         self._dialects = dialects
+        self._facades = facades
         self._max_concurrent_calls = max_concurrent_calls
         self._observer = observer
         self._calls: dict[Call, None] = {}
@@ -87,13 +90,15 @@ class GatewayApplication:
         if head.method == b"OPTIONS" and origin and head.get(b"access-control-request-method"):
             _send(downstream, pages.preflight(head, origin) if allowed else pages.foreign_origin(origin))
             return None
-        asked = self._dialects.of(head)
-        if asked is None:
-            _send(downstream, self._page(head))
+        wanted = self._facades.of(head) or self._dialects.of(head) or self._page(head)
+        if isinstance(wanted, pages.Page):
+            _send(downstream, wanted)
         elif not allowed:
             _send(downstream, pages.foreign_origin(origin))
+        elif isinstance(wanted, Asked):
+            return self._call(head, origin, wanted, downstream)
         else:
-            return self._call(head, asked, origin, downstream)
+            return wanted.open(partial(self._call, head, origin), downstream)
         return None
 
     def _page(self, head: RequestHead) -> pages.Page:
@@ -108,7 +113,7 @@ class GatewayApplication:
             return pages.INDEX
         return pages.CALL_WITH_POST if self._service_of(path) else pages.NOT_FOUND
 
-    def _call(self, head: RequestHead, asked: Asked, origin: bytes, downstream: Downstream) -> Upload:
+    def _call(self, head: RequestHead, origin: bytes, asked: Asked, downstream: Downstream) -> Call:
         given_id = head.get(b"x-request-id")
         request_id = given_id if _REQUEST_ID.fullmatch(given_id) else new_id().encode()
         call = Call(

@@ -96,6 +96,11 @@ class Call:
             self._timer = self._loop.call_later(opening.timeout_seconds, self._expire)
         self._backends.connect(self)
 
+    def start_response(self) -> None:
+        """Begins the response although the backend has not."""
+        if not self._over and not self._started:
+            self._start(self._dialect.begin(()))
+
     def abort(self, reason: GrpcStatus) -> None:
         """Ends the call with a status of the gateway's own."""
         if not self._over:
@@ -181,7 +186,8 @@ class Call:
             self._end(metadata.missing_status(block))
         else:
             self._begun = True
-            self._start(self._dialect.begin(block.metadata))
+            if not self._started:
+                self._start(self._dialect.begin(block.metadata))
 
     def data(self, data: bytes) -> None:
         """See `Receiver`."""

@@ -69,6 +69,9 @@ class GatewaySettings(ServiceSettings):
         default=30, gt=0, description="how long an HTTP/2 client may take none of what waits for it"
     )
     keep_alive_seconds: float = Field(default=75, gt=0)
+    idle_stream_seconds: float = Field(
+        default=15, gt=0, description="how often an event stream or a WebSocket gives a sign of life when all is quiet"
+    )
     stream_window_bytes: int = Field(
         default=1 << 20,
         ge=64 << 10,

@@ -15,7 +15,11 @@ class Downstream(Protocol):
         ...
 
     def start(self, status: int, headers: Iterable[tuple[bytes, bytes]], *, length: int | None = None) -> None:
-        """Sends the head of the response; `length` is that of the body, when it is known."""
+        """Sends the head of the response; `length` is that of the body, when it is known.
+
+        Over HTTP/1.1, 101 makes the connection one of another protocol: both bodies are its bytes, without a frame
+        around them, and the request's comes only when it has no body of its own.
+        """
         ...
 
     def write(self, data: bytes) -> None:

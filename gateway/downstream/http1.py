@@ -11,7 +11,7 @@ from gateway.batching import BatchingWriter
 from gateway.downstream.exchange import Application, Upload
 from gateway.downstream.open_connections import OpenConnections
 from gateway.wire import http1
-from gateway.wire.http1 import BadRequestError, Body, Http1Head
+from gateway.wire.http1 import BadRequestError, Body, EndlessBody, Http1Head
 
 _HEAD_END: Final = b"\r\n\r\n"
 _LOOK_SECONDS: Final = 0.05
@@ -76,12 +76,10 @@ class Http1Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`."""
-        if self.closing:
-            return
         if self._body is not None:
             self._quiet_since = self._loop.time()
             self._on_body(data)
-        else:
+        elif not self.closing:
             if not self._buffer:
                 self._quiet_since = self._loop.time()
             self._buffer += data
@@ -134,6 +132,8 @@ class Http1Connection(asyncio.Protocol):
     def sweep(self, now: float) -> None:
         """Ends the connection when the client is too slow, or idle for too long."""
         quiet = now - self._quiet_since
+        if isinstance(self._body, EndlessBody):
+            return
         if self._body is not None:
             if quiet > self._limits.body_timeout_seconds:
                 self._fail(
@@ -151,11 +151,21 @@ class Http1Connection(asyncio.Protocol):
         if self._exchange is None:
             self.close()
 
+    def upgrade(self) -> None:
+        """What comes from here on is no HTTP: the upload gets it as it comes."""
+        self._body = EndlessBody()
+        early, self._buffer = self._buffer, b""
+        self.read(True)
+        if early:
+            self._on_body(early)
+
     def exchange_ended(self, *, keep_alive: bool) -> None:
         """The response is sent."""
         self._exchange = self._upload = None
         self._quiet_since = self._loop.time()
         self.closing = self.closing or not keep_alive
+        if isinstance(self._body, EndlessBody):
+            self._body = None
         if self.closing and self._body is None:
             self.close()
             return
@@ -295,6 +305,11 @@ class Http1Exchange:
         if self._over:
             return
         self.started = True
+        if status == 101:
+            self._keep_alive = False
+            self._connection.writer.write(http1.response_head(status, headers))
+            self._connection.upgrade()
+            return
         framing: list[tuple[bytes, bytes]] = []
         if length is not None:
             if status != 204:

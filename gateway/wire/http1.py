@@ -217,6 +217,14 @@ class ChunkedBody:
         return False
 
 
+class EndlessBody:
+    """All that comes, to the end of the connection: another protocol's bytes."""
+
+    def feed(self, data: bytes) -> tuple[bytes, bytes | None]:
+        """See `Body`."""
+        return data, None
+
+
 def body_reader(head: Http1Head) -> Body:
     """What cuts out the body of a request."""
     return ChunkedBody() if head.chunked else FixedBody(head.content_length or 0)

@@ -22,7 +22,7 @@ from troupe.api.orchestrator.v1.orchestrator_service_pb2_grpc import (
     OrchestratorServiceServicer,
     add_OrchestratorServiceServicer_to_server,
 )
-from troupe.api.orchestrator.v1.task_pb2 import Plan, Planner, Task, TaskOutput, TaskSpec, TaskState
+from troupe.api.orchestrator.v1.task_pb2 import Plan, Planner, Task, TaskMetrics, TaskOutput, TaskSpec, TaskState
 from troupe.core.errors import TroupeError
 from troupe.core.server import Drain, ServerSettings, draining_error, serving
 
@@ -75,7 +75,9 @@ class Cut:
 
 
 class TaskServer(OrchestratorServiceServicer, MemoryServiceServicer):
-    """`cuts` are used up one a stream; `pause_after` holds streams back at a sequence until `go_on` is set."""
+    """`cuts` are used up one a stream; `pause_after` holds streams back at a sequence until `go_on` is set,
+    `silent` from the start. `told` is how far each `WatchTask` came.
+    """
 
     def __init__(self) -> None:
         self.events = history()
@@ -86,12 +88,18 @@ class TaskServer(OrchestratorServiceServicer, MemoryServiceServicer):
         self.request = "why?"
         self.go_on = asyncio.Event()
         self.run_requests: list[pb.RunTaskRequest] = []
+        self.submit_requests: list[pb.SubmitTaskRequest] = []
+        self.resolve_requests: list[pb.ResolveApprovalRequest] = []
         self.watch_requests: list[pb.WatchTaskRequest] = []
         self.cancel_requests: list[pb.CancelTaskRequest] = []
         self.ingest_requests: list[memory.IngestRequest] = []
         self.documents: dict[str, memory.Document] = {}
         self.max_document_bytes = 1 << 20
         self.cancelled = asyncio.Event()
+        self.silent = False
+        self.holds_cancels = False
+        self.told: list[int] = []
+        self.watch_ended = asyncio.Event()
 
     async def RunTask(self, request: pb.RunTaskRequest, context: Context) -> AsyncIterator[pb.RunTaskResponse]:
         self.run_requests.append(request)
@@ -104,8 +112,16 @@ class TaskServer(OrchestratorServiceServicer, MemoryServiceServicer):
     async def WatchTask(self, request: pb.WatchTaskRequest, context: Context) -> AsyncIterator[pb.WatchTaskResponse]:
         self.watch_requests.append(request)
         self._known(request.task_id)
-        async for events in self._tell(request.after_sequence, context):
-            yield pb.WatchTaskResponse(events=events)
+        stream = len(self.told)
+        self.told.append(request.after_sequence)
+        try:
+            if self.silent:
+                await self.go_on.wait()
+            async for events in self._tell(request.after_sequence, context):
+                self.told[stream] = events[-1].sequence
+                yield pb.WatchTaskResponse(events=events)
+        finally:
+            self.watch_ended.set()
 
     async def _tell(self, after: int, context: Context) -> AsyncIterator[Sequence[ev.TaskEvent]]:
         cut = self.cuts.popleft() if self.cuts else None
@@ -127,16 +143,22 @@ class TaskServer(OrchestratorServiceServicer, MemoryServiceServicer):
                 await self.go_on.wait()
 
     async def SubmitTask(self, request: pb.SubmitTaskRequest, context: Context) -> pb.SubmitTaskResponse:
-        return pb.SubmitTaskResponse(task=Task(task_id=TASK_ID, spec=request.task))
+        self.submit_requests.append(request)
+        plan = self.events[1].task_planned.plan
+        return pb.SubmitTaskResponse(task=Task(task_id=TASK_ID, spec=request.task, plan=plan))
 
     async def GetTaskMetrics(self, request: pb.GetTaskMetricsRequest, context: Context) -> pb.GetTaskMetricsResponse:
-        raise NotImplementedError
+        self._known(request.task_id)
+        return pb.GetTaskMetricsResponse(metrics=TaskMetrics(task_id=request.task_id, events=len(self.events)))
 
     async def RetryTask(self, request: pb.RetryTaskRequest, context: Context) -> pb.RetryTaskResponse:
         raise NotImplementedError
 
     async def ResolveApproval(self, request: pb.ResolveApprovalRequest, context: Context) -> pb.ResolveApprovalResponse:
-        raise NotImplementedError
+        self.resolve_requests.append(request)
+        if request.step_id not in {"find", "write"}:
+            raise TroupeError(ErrorReason.ERROR_REASON_STEP_NOT_FOUND, f"no step has the id {request.step_id!r}")
+        return pb.ResolveApprovalResponse(task=Task(task_id=request.task_id, state=TaskState.TASK_STATE_RUNNING))
 
     async def GetTask(self, request: pb.GetTaskRequest, context: Context) -> pb.GetTaskResponse:
         self._known(request.task_id)
@@ -154,6 +176,8 @@ class TaskServer(OrchestratorServiceServicer, MemoryServiceServicer):
 
     async def CancelTask(self, request: pb.CancelTaskRequest, context: Context) -> pb.CancelTaskResponse:
         self.cancel_requests.append(request)
+        if self.holds_cancels:
+            await self.go_on.wait()
         self.cancelled.set()
         return pb.CancelTaskResponse(task=Task(task_id=request.task_id, state=TaskState.TASK_STATE_CANCELLED))
 
@@ -201,6 +225,13 @@ class TaskServer(OrchestratorServiceServicer, MemoryServiceServicer):
         else:
             task.output.text = REPORT
         return task
+
+
+def long_history(count: int, *, text_bytes: int) -> list[ev.TaskEvent]:
+    """A task that says much."""
+    delta = ev.TextDelta(step_id="s", attempt=1, text="x" * text_bytes)
+    told = [ev.TaskEvent(task_id=TASK_ID, sequence=number, text_delta=delta) for number in range(1, count)]
+    return [*told, ev.TaskEvent(task_id=TASK_ID, sequence=count, task_completed=ev.TaskCompleted())]
 
 
 @asynccontextmanager

@@ -1,11 +1,14 @@
 """Clients as browsers have them, against a real gRPC server."""
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
 
 from tests.support.echo import FAILURE, Echo
+from tests.support.gateway import serving_gateway
+from tests.support.task_server import TASK_ID, Cut, task_server
 from tests.support.web_clients import Runtime, run_web_client, web_client
 
 GRPC_WEB = ["connect", "grpc-web", "grpc-web-text"]
@@ -95,3 +98,33 @@ async def test_killed_client_cancels_the_call(gateway: str, echo: Echo, runtime:
     async with web_client(runtime, client, gateway, "--input", "2", "--label", "hold=1") as lines:
         await anext(lines)
     await asyncio.wait_for(echo.cancelled.wait(), 2)
+
+
+@pytest.mark.browser
+async def test_event_source_goes_on_by_itself_and_stops_behind_the_end() -> None:
+    async with task_server() as (server, backend), serving_gateway(backend) as address:
+        server.cuts.append(Cut(5))
+        events, outcome = await run_web_client("browser", "event-source", address, "--watch", TASK_ID)
+    assert [event["id"] for event in events] == [str(number) for number in range(1, len(server.events) + 1)]
+    assert [event["data"]["sequence"] for event in events] == [event["id"] for event in events]
+    assert outcome["end"] == "ok"
+    assert [request.after_sequence for request in server.watch_requests] == [0, 5, len(server.events)]
+
+
+@pytest.mark.browser
+async def test_web_socket() -> None:
+    async with task_server() as (server, backend), serving_gateway(backend) as address:
+        server.pause_after = 3
+        order = json.dumps({"cancel": {"reason": "enough"}})
+        async with web_client(
+            "browser", "websocket", address, "--watch", TASK_ID, "--after", "1", "--say", order
+        ) as lines:
+            told = [await anext(lines) for _ in range(3)]
+            server.go_on.set()
+            *more, outcome = [line async for line in lines]
+    (reply,) = [line["reply"] for line in told if "reply" in line]
+    assert reply == {"request": "cancel", "state": "TASK_STATE_CANCELLED"}
+    sequences = [line["sequence"] for line in (*told, *more) if "sequence" in line]
+    assert sequences == list(range(2, len(server.events) + 1))
+    assert (outcome["end"], outcome["code"]) == ("ok", 1000)
+    assert server.cancel_requests[0].reason == "enough"

@@ -6,7 +6,7 @@ export const USAGE = `usage: client.mjs --url http://127.0.0.1:8080 [--client ${
   --input TEXT [--label k=v]...   runs a task and prints each event
   --watch TASK_ID [--after N]     prints the events of a task after the Nth
   --get TASK_ID                   prints a task
-  [--timeout-ms N] [--cancel-after N] [--metadata k=v]...
+  [--timeout-ms N] [--cancel-after N] [--metadata k=v]... [--say JSON]
 Prints JSON lines; the last says how the call ended. --browser runs the client in Chromium instead of Node.`;
 
 export function parseJob(argv: string[]): { job: Job; browser?: string } {
@@ -24,6 +24,7 @@ export function parseJob(argv: string[]): { job: Job; browser?: string } {
       "timeout-ms": { type: "string" },
       "cancel-after": { type: "string" },
       metadata: { type: "string", multiple: true, default: [] },
+      say: { type: "string" },
     },
   });
   if (values.url === undefined) throw new Error(USAGE);
@@ -38,6 +39,7 @@ export function parseJob(argv: string[]): { job: Job; browser?: string } {
     timeoutMs: number(values["timeout-ms"]),
     cancelAfter: number(values["cancel-after"]),
     metadata: pairs(values.metadata),
+    say: values.say,
   };
   return { job, browser: values.browser };
 }

@@ -1,7 +1,9 @@
 // What a client is asked to do, and what it says: one JSON object for each event, and one for the end.
 
 /** `connect` is Connect-ES that speaks gRPC-Web, `connect-json` and `connect-proto` speak the Connect protocol. */
-export const CLIENTS = ["connect", "connect-json", "connect-proto", "grpc-web", "grpc-web-text"] as const;
+export const CLIENTS = [
+  "connect", "connect-json", "connect-proto", "grpc-web", "grpc-web-text", "event-source", "websocket",
+] as const;
 
 export interface Job {
   url: string;
@@ -18,6 +20,8 @@ export interface Job {
   /** Cancels the stream after as many events. */
   cancelAfter?: number;
   metadata?: Record<string, string>;
+  /** What a WebSocket sends after its first message. */
+  say?: string;
 }
 
 export interface Outcome {

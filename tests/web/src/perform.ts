@@ -2,7 +2,19 @@
 import { connectClient } from "./connect_client.js";
 import { grpcWebClient } from "./grpc_web_client.js";
 import type { Emit, Job, Outcome } from "./job.js";
+import { followEventSource, followWebSocket } from "./plain_clients.js";
 
 export function perform(job: Job, emit: Emit): Promise<Outcome> {
-  return job.client.startsWith("connect") ? connectClient(job, emit) : grpcWebClient(job, emit);
+  switch (job.client) {
+    case "connect":
+    case "connect-json":
+    case "connect-proto":
+      return connectClient(job, emit);
+    case "event-source":
+      return followEventSource(job, emit);
+    case "websocket":
+      return followWebSocket(job, emit);
+    default:
+      return grpcWebClient(job, emit);
+  }
 }

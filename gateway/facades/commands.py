@@ -1,0 +1,132 @@
+"""What a client may ask for over the WebSocket of a task: one JSON object a message, one answer to each."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from google.protobuf.message import Message
+
+from gateway.dialects import Asked
+from gateway.facades.failure import Failure
+from gateway.facades.messages import JsonCall, method_path
+from gateway.facades.requests import check_known, from_fields, json_object
+from gateway.wire.dialect import RequestError
+from gateway.wire.request import RequestHead
+from gateway.wire.status import Code
+from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
+from troupe.api.orchestrator.v1.task_pb2 import TaskState
+
+_TIMEOUT_SECONDS: Final = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A kind of message."""
+
+    method: str
+    request: type[pb.CancelTaskRequest] | type[pb.ResolveApprovalRequest]
+    response: type[pb.CancelTaskResponse] | type[pb.ResolveApprovalResponse]
+    fields: Sequence[str]
+    """Of the request, those that a client sends."""
+
+
+COMMANDS: Final[Mapping[str, Command]] = {
+    "cancel": Command("CancelTask", pb.CancelTaskRequest, pb.CancelTaskResponse, ("reason", "mode", "request_id")),
+    "resolve_approval": Command(
+        "ResolveApproval",
+        pb.ResolveApprovalRequest,
+        pb.ResolveApprovalResponse,
+        ("step_id", "decision", "comment", "decided_by", "request_id"),
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A message of a client."""
+
+    name: str
+    request: pb.CancelTaskRequest | pb.ResolveApprovalRequest
+
+    @classmethod
+    def read(cls, text: str, task_id: str) -> "Order":
+        """Reads a message.
+
+        Raises:
+            RequestError: it is not what it should be.
+        """
+        fields = json_object(text)
+        check_known(fields, COMMANDS, "request")
+        if len(fields) != 1:
+            raise RequestError(f"the message holds {len(fields)} requests; send one of {', '.join(COMMANDS)} a message")
+        name, values = next(iter(fields.items()))
+        request = COMMANDS[name].request(task_id=task_id)
+        from_fields(request, values, COMMANDS[name].fields, name)
+        return cls(name, request)
+
+    def asked(self, head: RequestHead) -> Asked:
+        """The call that it asks for."""
+        command = COMMANDS[self.name]
+        dialect = JsonCall(
+            head,
+            request=self._encoded,
+            response=command.response,
+            answer=self._answer,
+            default_timeout_seconds=_TIMEOUT_SECONDS,
+        )
+        return Asked(method_path(command.method), dialect)
+
+    def failed(self, failure: Failure) -> dict[str, Any]:
+        """The answer to it where it fails before it is a call."""
+        return {"error": {**self._marks(), **failure.fields()}}
+
+    def marked(self, answer: dict[str, Any]) -> dict[str, Any]:
+        """An error of the call, with what it answers."""
+        if "error" in answer:
+            return {"error": {**self._marks(), **answer["error"]}}
+        return answer
+
+    def _encoded(self, _body: bytes) -> Message:
+        return self.request
+
+    def _answer(self, response: pb.CancelTaskResponse | pb.ResolveApprovalResponse) -> dict[str, Any]:
+        return {"reply": {**self._marks(), "state": TaskState.Name(response.task.state)}}
+
+    def _marks(self) -> dict[str, str]:
+        marks = {"request": self.name}
+        return {**marks, "request_id": self.request.request_id} if self.request.request_id else marks
+
+
+class Answer:
+    """The `Downstream` of a command's call: takes the JSON of its answer."""
+
+    congested = False
+
+    def __init__(self, done: Callable[[bytes], None]) -> None:
+        self._done = done
+
+    def start(self, status: int, headers: Iterable[tuple[bytes, bytes]], *, length: int | None = None) -> None:
+        """See `Downstream`."""
+
+    def write(self, data: bytes) -> None:
+        """See `Downstream`."""
+
+    def end(self, data: bytes = b"", trailers: Iterable[tuple[bytes, bytes]] = ()) -> None:
+        """See `Downstream`."""
+        self._done(data)
+
+    def pause_body(self) -> None:
+        """See `Downstream`."""
+
+    def resume_body(self) -> None:
+        """See `Downstream`."""
+
+
+def bad_message(error: RequestError) -> dict[str, Any]:
+    """The answer to a message that is no command."""
+    return {"error": Failure(error.code, str(error), "INVALID_REQUEST").fields()}
+
+
+TOO_MANY: Final = Failure(
+    Code.RESOURCE_EXHAUSTED, "too many requests wait for their answers; wait for some of them", "QUOTA_EXCEEDED"
+)

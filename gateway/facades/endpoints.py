@@ -1,0 +1,67 @@
+"""The endpoints that are no stream: a task is submitted, its metrics are read."""
+
+from functools import partial
+
+from google.protobuf.message import Message
+
+from gateway.dialects import Asked
+from gateway.downstream.exchange import Downstream, Upload
+from gateway.facades import requests
+from gateway.facades.messages import JsonCall, method_path, to_fields
+from gateway.facades.opening import OpenCall
+from gateway.wire.request import RequestHead
+from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
+
+
+class Endpoint:
+    """A request that is one call."""
+
+    def __init__(self, method: str, dialect: JsonCall) -> None:
+        self._asked = Asked(method_path(method), dialect)
+
+    def open(self, calls: OpenCall, downstream: Downstream) -> Upload:
+        """See `Facade`."""
+        return calls(self._asked, downstream)
+
+
+def run_task(head: RequestHead, query: bytes, *, max_body_bytes: int) -> Endpoint:
+    """`POST /run-task`.
+
+    Raises:
+        RequestError: it has a query.
+    """
+    requests.no_query(query)
+    dialect = JsonCall(
+        head,
+        request=requests.run_task,
+        response=pb.SubmitTaskResponse,
+        answer=_submitted,
+        max_body_bytes=max_body_bytes,
+    )
+    return Endpoint("SubmitTask", dialect)
+
+
+def metrics(head: RequestHead, segment: bytes, query: bytes) -> Endpoint:
+    """`GET /metrics/{task_id}`.
+
+    Raises:
+        RequestError: the id is none, or there is a query.
+    """
+    requests.no_query(query)
+    request = pb.GetTaskMetricsRequest(task_id=requests.task_id_of(segment))
+    dialect = JsonCall(
+        head, request=partial(_same, request), response=pb.GetTaskMetricsResponse, answer=_metrics_fields
+    )
+    return Endpoint("GetTaskMetrics", dialect)
+
+
+def _same(request: Message, _body: bytes) -> Message:
+    return request
+
+
+def _submitted(response: pb.SubmitTaskResponse) -> dict[str, object]:
+    return {"task_id": response.task.task_id, "steps_created": len(response.task.plan.steps)}
+
+
+def _metrics_fields(response: pb.GetTaskMetricsResponse) -> dict[str, object]:
+    return to_fields(response.metrics)

@@ -1,0 +1,202 @@
+"""What clients of the facades ask for: bodies, paths and queries, read into requests of the task API."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import parse_qsl, unquote
+
+from google.protobuf import json_format
+from google.protobuf.message import Message
+
+from gateway.wire.dialect import RequestError
+from gateway.wire.request import RequestHead
+from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
+
+_MAX_SEQUENCE: Final = (1 << 63) - 1
+_MAX_TASK_ID_CHARS: Final = 128
+_MAX_PARAMETERS: Final = 32
+_SHOWN_CHARS: Final = 80
+
+
+def run_task(body: bytes) -> pb.SubmitTaskRequest:
+    """The body of `POST /run-task`.
+
+    Raises:
+        RequestError: it is not what it should be.
+    """
+    fields = _object(body)
+    check_known(fields, RUN_TASK_FIELDS, "field")
+    request = pb.SubmitTaskRequest()
+    for name, value in fields.items():
+        RUN_TASK_FIELDS[name](request, name, value)
+    if not request.task.input.strip():
+        raise RequestError("`user_input` is missing or blank; say in it what is to be done")
+    return request
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    if not body.strip():
+        raise RequestError('the body is empty; send JSON such as {"user_input": "…"}')
+    try:
+        return json_object(body.decode())
+    except UnicodeDecodeError as error:
+        raise RequestError(f"the body is no UTF-8 ({error}); send JSON in UTF-8") from None
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """A JSON object.
+
+    Raises:
+        RequestError: it is none.
+    """
+    try:
+        value = json.loads(text, object_pairs_hook=_distinct)
+    except RequestError:
+        raise
+    except ValueError as error:
+        raise RequestError(f"this is no JSON ({error}): {shown(text)}") from None
+    except RecursionError:
+        raise RequestError("the JSON is nested too deeply") from None
+    if not isinstance(value, dict):
+        raise RequestError(f"the JSON is {shown(value)}; send an object")
+    return value
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise RequestError(f"the field {shown(twice)} stands twice; send it once")
+    return fields
+
+
+def check_known(names: Mapping[str, object], known: Sequence[str] | Mapping[str, object], kind: str) -> None:
+    """Refuses what nobody would read.
+
+    Raises:
+        RequestError: a name is not among the known ones.
+    """
+    for name in names:
+        if name not in known:
+            list_of_known = ", ".join(f"`{each}`" for each in known) or "none"
+            raise RequestError(f"the {kind} {shown(name)} is not known here; known: {list_of_known}")
+
+
+def shown(value: object) -> str:
+    """A value for an error message, cut when it is long."""
+    text = repr(value)
+    return text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}…"
+
+
+def text_of(name: str, value: object) -> str:
+    """A field that must be text.
+
+    Raises:
+        RequestError: it is none.
+    """
+    if not isinstance(value, str):
+        raise RequestError(f"`{name}` is {shown(value)}; send a string")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise RequestError(f"`{name}` holds half of a surrogate pair, which is no text") from None
+    return value
+
+
+def _set_input(request: pb.SubmitTaskRequest, name: str, value: object) -> None:
+    request.task.input = text_of(name, value)
+
+
+def _set_request_id(request: pb.SubmitTaskRequest, name: str, value: object) -> None:
+    request.request_id = text_of(name, value)
+
+
+def _set_model(request: pb.SubmitTaskRequest, name: str, value: object) -> None:
+    request.task.model = text_of(name, value)
+
+
+def _set_conversation_id(request: pb.SubmitTaskRequest, name: str, value: object) -> None:
+    request.task.conversation_id = text_of(name, value)
+
+
+def _set_labels(request: pb.SubmitTaskRequest, name: str, value: object) -> None:
+    if not isinstance(value, dict):
+        raise RequestError(f"`{name}` is {shown(value)}; send an object of strings")
+    for key, label in value.items():
+        request.task.labels[text_of(f"key of {name}", key)] = text_of(f"{name}.{key}", label)
+
+
+RUN_TASK_FIELDS: Final[Mapping[str, Callable[[pb.SubmitTaskRequest, str, object], None]]] = {
+    "user_input": _set_input,
+    "request_id": _set_request_id,
+    "model": _set_model,
+    "conversation_id": _set_conversation_id,
+    "labels": _set_labels,
+}
+
+
+def task_id_of(segment: bytes) -> str:
+    """The last segment of a path.
+
+    Raises:
+        RequestError: it cannot be the id of a task.
+    """
+    try:
+        task_id = unquote(segment.decode("latin-1"), errors="strict")
+    except UnicodeDecodeError:
+        raise RequestError(f"the task id {shown(segment.decode('latin-1'))} is no UTF-8") from None
+    if len(task_id) > _MAX_TASK_ID_CHARS:
+        raise RequestError(f"the task id has {len(task_id)} characters; ids have at most {_MAX_TASK_ID_CHARS}")
+    return task_id
+
+
+def no_query(query: bytes) -> None:
+    """An endpoint without parameters.
+
+    Raises:
+        RequestError: there are some.
+    """
+    _query(query, ())
+
+
+def after_sequence(head: RequestHead, query: bytes) -> int:
+    """Where a stream goes on: `Last-Event-ID`, which reconnecting browsers send, else `?after_sequence=`.
+
+    Raises:
+        RequestError: neither a sequence nor nothing.
+    """
+    given = _query(query, ("after_sequence",)).get("after_sequence", "")
+    last_event_id = head.get(b"last-event-id").decode("latin-1")
+    # The URL stays what it was when a browser connects again, so the header is the newer one.
+    name, value = ("Last-Event-ID", last_event_id) if last_event_id else ("after_sequence", given)
+    if not value:
+        return 0
+    if not (value.isascii() and value.isdigit() and len(value) <= 19 and int(value) <= _MAX_SEQUENCE):
+        raise RequestError(f"`{name}` is {shown(value)}; send the sequence of the last event that you have, or 0")
+    return int(value)
+
+
+def _query(query: bytes, known: Sequence[str]) -> dict[str, str]:
+    try:
+        given = dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=_MAX_PARAMETERS))
+    except ValueError:
+        raise RequestError(f"the query has more than {_MAX_PARAMETERS} parameters") from None
+    check_known(given, known, "parameter")
+    return given
+
+
+def from_fields(message: Message, fields: object, known: Sequence[str], where: str) -> None:
+    """Fills a request from protobuf JSON under the names of the contract.
+
+    Raises:
+        RequestError: a field is unknown, or has the wrong type.
+    """
+    if not isinstance(fields, dict):
+        raise RequestError(f"`{where}` is {shown(fields)}; send an object")
+    check_known(fields, known, f"field of `{where}`")
+    try:
+        json_format.ParseDict(fields, message)
+    except json_format.Error as error:
+        problem = str(error).encode(errors="backslashreplace").decode()
+        raise RequestError(f"`{where}` cannot be read: {problem}") from None

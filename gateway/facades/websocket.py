@@ -1,0 +1,318 @@
+"""A task over a WebSocket: events as text messages, and a way back. RFC 6455."""
+
+import asyncio
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final
+
+from wsproto.connection import Connection, ConnectionState, ConnectionType
+from wsproto.events import BytesMessage, CloseConnection, Event, Message, Ping, TextMessage
+from wsproto.utilities import generate_accept_token
+
+from gateway.dialects import Asked
+from gateway.downstream.exchange import Downstream, Upload
+from gateway.facades.commands import TOO_MANY, Answer, Order, bad_message
+from gateway.facades.events import CHECKPOINT, TERMINAL, EventReader, NamedEvent
+from gateway.facades.failure import DRAINING, Failure, compact_json
+from gateway.facades.messages import method_path, open_call
+from gateway.facades.opening import OpenCall
+from gateway.wire.dialect import Ending, Opening, RequestError, ResponseHead
+from gateway.wire.framing import message_frame
+from gateway.wire.hpack_blocks import Headers
+from gateway.wire.metadata import GrpcStatus
+from gateway.wire.request import RequestHead
+from gateway.wire.status import Code
+from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
+
+NORMAL: Final = 1000
+GOING_AWAY: Final = 1001
+POLICY: Final = 1008
+TOO_LARGE: Final = 1009
+BROKEN: Final = 1011
+
+
+@dataclass(frozen=True, slots=True)
+class SocketLimits:
+    """What a client may ask of a socket."""
+
+    ping_seconds: float = 15
+    close_seconds: float = 2
+    max_message_bytes: int = 64 << 10
+    max_waiting: int = 8
+    """Requests whose answers have not come."""
+    burst: int = 64
+    """Frames that may come at once, beyond `frames_per_second`."""
+    frames_per_second: float = 8
+
+
+class _Events:
+    """The dialect of the events: each is a frame of the socket."""
+
+    name: ClassVar[str] = "websocket"
+
+    def __init__(self, head: RequestHead, request: pb.WatchTaskRequest, *, frame: Callable[[str], bytes]) -> None:
+        self.failure: Failure | None = None
+        self._head = head
+        self._request = request
+        self._frame = frame
+        self._events = EventReader()
+
+    def open(self) -> Opening:
+        """See `Dialect`."""
+        return open_call(self._head)
+
+    def request(self, data: bytes) -> bytes:
+        """See `Dialect`."""
+        return b""
+
+    def request_end(self) -> bytes:
+        """See `Dialect`."""
+        return message_frame(self._request.SerializeToString())
+
+    def begin(self, metadata: Headers) -> ResponseHead | None:
+        """See `Dialect`."""
+        return None
+
+    def response(self, data: bytes) -> bytes:
+        """See `Dialect`."""
+        return self._events.feed(data, self._write)
+
+    def finish(self, outcome: GrpcStatus, trailers: Headers, *, started: bool) -> Ending:
+        """See `Dialect`."""
+        self.failure = Failure.of(outcome)
+        behind_the_end = self._request.after_sequence and not self._events.last_name
+        if self.failure is None and not behind_the_end and self._events.last_name not in TERMINAL:
+            self.failure = Failure(Code.UNAVAILABLE, "the backend ended the stream before the task had ended")
+        return Ending(None)
+
+    def _write(self, event: NamedEvent) -> bytes:
+        if event.name == CHECKPOINT:  # pings keep the socket open
+            return b""
+        return self._frame(f'{{"event":"{event.name}","sequence":{event.sequence},"data":{event.json}}}')
+
+
+class TaskSocket:
+    """An open socket: an `Upload` to the client's connection."""
+
+    def __init__(self, head: RequestHead, request: pb.WatchTaskRequest, limits: SocketLimits) -> None:
+        self._head = head
+        self._task_id = request.task_id
+        self._limits = limits
+        self._peer = Connection(ConnectionType.SERVER)
+        self._events = _Events(head, request, frame=self._frame)
+        self._downstream: Downstream
+        self._calls: OpenCall
+        self._watch: Upload | None = None
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._parts: list[str] = []
+        self._message_bytes = 0
+        self._waiting = 0
+        self._allowance = float(limits.burst)
+        self._allowance_at = self._loop.time()
+        self._heard = True
+        self._over = False
+
+    def open(self, calls: OpenCall, downstream: Downstream) -> Upload:
+        """See `Facade`."""
+        self._calls, self._downstream = calls, downstream
+        token = generate_accept_token(self._head.get(b"sec-websocket-key"))
+        downstream.start(
+            101, ((b"upgrade", b"websocket"), (b"connection", b"Upgrade"), (b"sec-websocket-accept", token))
+        )
+        self._timer = self._loop.call_later(self._limits.ping_seconds, self._ping)
+        watch = calls(Asked(method_path("WatchTask"), self._events), _EventsSide(self))
+        if not self._closing:
+            self._watch = watch
+            watch.body_ended()
+        return self
+
+    # From the client.
+
+    def body(self, data: bytes) -> None:
+        """See `Upload`."""
+        if self._over:
+            return
+        self._heard = True
+        self._peer.receive_data(data)
+        for event in self._peer.events():
+            self._on_event(event)
+            if self._over:
+                return
+
+    def body_ended(self) -> None:
+        """See `Upload`."""
+
+    def writable(self) -> None:
+        """See `Upload`."""
+        self._downstream.resume_body()
+        if self._watch is not None:
+            self._watch.writable()
+
+    def gone(self) -> None:
+        """See `Upload`."""
+        self._leave()
+
+    # From the call that watches the task.
+
+    @property
+    def congested(self) -> bool:
+        """Whether the client reads too slowly."""
+        return self._downstream.congested
+
+    def events(self, frames: bytes) -> None:
+        """Sends frames with events."""
+        if not self._closing:
+            self._downstream.write(frames)
+
+    def events_ended(self) -> None:
+        """Says why there are no more."""
+        self._watch = None
+        failure = self._events.failure
+        if self._closing:
+            return
+        if failure is None:
+            self._close(NORMAL, "the task has ended")
+        elif failure.reason == DRAINING:
+            self._close(GOING_AWAY, "connect again and go on where you were")
+        else:
+            self._send({"error": failure.fields()})
+            self._close(POLICY if failure.of_client else BROKEN, failure.message)
+
+    @property
+    def _closing(self) -> bool:
+        return self._over or self._peer.state is not ConnectionState.OPEN
+
+    def _on_event(self, event: Event) -> None:
+        if isinstance(event, CloseConnection):
+            self._on_close(event)
+        elif not self._closing and self._within_rate(event):
+            if isinstance(event, Ping):
+                self._write(self._peer.send(event.response()))
+            elif isinstance(event, TextMessage | BytesMessage):
+                self._on_message(event)
+
+    def _on_close(self, event: CloseConnection) -> None:
+        if self._peer.state is ConnectionState.OPEN:  # not the client's wish: its frames cannot be read
+            self._downstream.write(self._peer.send(event))
+        elif self._peer.state is ConnectionState.REMOTE_CLOSING:
+            self._downstream.write(self._peer.send(event.response()))
+        self._end()
+
+    def _within_rate(self, event: Event) -> bool:
+        # A frame that comes in pieces counts once.
+        if isinstance(event, Message) and not event.frame_finished:
+            return True
+        now = self._loop.time()
+        earned = (now - self._allowance_at) * self._limits.frames_per_second
+        self._allowance = min(self._limits.burst, self._allowance + earned) - 1
+        self._allowance_at = now
+        if self._allowance < 0:
+            self._close(POLICY, f"more than {self._limits.frames_per_second:g} messages a second")
+        return self._allowance >= 0
+
+    def _on_message(self, event: TextMessage | BytesMessage) -> None:
+        self._message_bytes += len(event.data)
+        if isinstance(event, TextMessage):
+            self._parts.append(event.data)
+        if self._message_bytes > self._limits.max_message_bytes:
+            self._close(TOO_LARGE, f"messages have at most {self._limits.max_message_bytes} bytes")
+        elif event.message_finished:
+            text, self._parts, self._message_bytes = "".join(self._parts), [], 0
+            try:
+                if isinstance(event, BytesMessage):
+                    raise RequestError("the message is binary; send JSON as text")
+                self._obey(Order.read(text, self._task_id))
+            except RequestError as error:
+                self._send(bad_message(error))
+
+    def _obey(self, order: Order) -> None:
+        if self._waiting >= self._limits.max_waiting:
+            self._send(order.failed(TOO_MANY))
+            return
+
+        def answered(answer: bytes) -> None:
+            self._waiting -= 1
+            self._send(order.marked(json.loads(answer)))
+
+        # It goes on when the client has gone: who cancels a task and leaves means it.
+        self._waiting += 1
+        self._calls(order.asked(self._head), Answer(answered)).body_ended()
+
+    def _frame(self, text: str) -> bytes:
+        return self._peer.send(TextMessage(data=text))
+
+    def _send(self, message: dict[str, Any]) -> None:
+        if not self._closing:
+            self._write(self._frame(compact_json(message)))
+
+    def _write(self, data: bytes) -> None:
+        self._downstream.write(data)
+        if self._downstream.congested:  # who does not read the answers asks no more
+            self._downstream.pause_body()
+
+    def _ping(self) -> None:
+        if not self._downstream.congested:
+            if not self._heard:
+                self._end()
+                return
+            self._heard = False
+            self._downstream.write(self._peer.send(Ping()))
+        self._timer = self._loop.call_later(self._limits.ping_seconds, self._ping)
+
+    def _close(self, code: int, reason: str) -> None:
+        """Says goodbye, and waits a moment for the client to do the same."""
+        if self._closing:
+            return
+        self._downstream.write(self._peer.send(CloseConnection(code, reason)))  # cut where it is too long
+        self._stop_watching()
+        self._set_timer(self._limits.close_seconds, self._end)
+
+    def _end(self) -> None:
+        self._leave()
+        self._downstream.end()
+
+    def _leave(self) -> None:
+        self._over = True
+        self._set_timer(None, self._end)
+        self._stop_watching()
+
+    def _stop_watching(self) -> None:
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            watch.gone()
+
+    def _set_timer(self, seconds: float | None, then: Callable[[], None]) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None if seconds is None else self._loop.call_later(seconds, then)
+
+
+class _EventsSide:
+    """The `Downstream` of the call that watches the task."""
+
+    def __init__(self, socket: TaskSocket) -> None:
+        self._socket = socket
+
+    @property
+    def congested(self) -> bool:
+        """See `Downstream`."""
+        return self._socket.congested
+
+    def start(self, status: int, headers: Iterable[tuple[bytes, bytes]], *, length: int | None = None) -> None:
+        """See `Downstream`."""
+
+    def write(self, data: bytes) -> None:
+        """See `Downstream`."""
+        self._socket.events(data)
+
+    def end(self, data: bytes = b"", trailers: Iterable[tuple[bytes, bytes]] = ()) -> None:
+        """See `Downstream`."""
+        self._socket.events_ended()
+
+    def pause_body(self) -> None:
+        """See `Downstream`."""
+
+    def resume_body(self) -> None:
+        """See `Downstream`."""

@@ -1,0 +1,80 @@
+"""Whatever a client sends is read, or refused in words."""
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.facades.commands import COMMANDS, Order, bad_message
+from gateway.facades.failure import Failure, compact_json
+from gateway.facades.messages import MessageReader
+from gateway.facades.requests import RUN_TASK_FIELDS, run_task
+from gateway.faults import of_request
+from gateway.wire.dialect import RequestError
+from gateway.wire.framing import message_frame
+from gateway.wire.metadata import GrpcStatus
+from gateway.wire.request import RequestHead
+
+# Surrogates too: JSON can write them, and UTF-8 cannot.
+TEXTS = st.text(st.characters(codec=None), max_size=8)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=6,
+)
+
+
+def objects(*names: str) -> st.SearchStrategy[dict[str, object]]:
+    return st.dictionaries(st.sampled_from(names) | TEXTS, VALUES, max_size=4)
+
+
+@given(st.binary(max_size=40) | objects(*RUN_TASK_FIELDS).map(lambda fields: json.dumps(fields).encode()))
+def test_bodies(body: bytes) -> None:
+    problem = None
+    try:
+        assert run_task(body).task.input == json.loads(body)["user_input"]
+    except RequestError as error:
+        problem = error
+    if problem is not None:
+        failure = Failure.of(of_request(problem))
+        assert failure is not None
+        assert failure.message == str(problem)
+        assert json.loads(failure.json().encode())["error"]["code"] == "INVALID_ARGUMENT"
+
+
+@given(
+    TEXTS
+    | st.dictionaries(st.sampled_from(list(COMMANDS)), objects("reason", "step_id", "decision"), max_size=2).map(
+        json.dumps
+    )
+)
+def test_messages(text: str) -> None:
+    try:
+        order = Order.read(text, "t")
+    except RequestError as error:
+        compact_json(bad_message(error)).encode()
+    else:
+        assert order.request.task_id == "t"
+        head = RequestHead(b"GET", b"/ws/t", (), {}, http2=False)
+        assert order.asked(head).dialect.request_end() == message_frame(order.request.SerializeToString())
+
+
+@given(st.lists(st.binary(max_size=20), max_size=6), st.data())
+def test_messages_are_cut_wherever_the_pieces_end(messages: list[bytes], data: st.DataObject) -> None:
+    body = b"".join(map(message_frame, messages))
+    reader, found, position = MessageReader(), [], 0
+    while position < len(body):
+        size = data.draw(st.integers(1, len(body) - position))
+        found += reader.feed(body[position : position + size])
+        position += size
+    assert found == messages
+
+
+@given(st.binary(max_size=30), st.binary(max_size=30), st.binary(max_size=30))
+def test_any_status_is_an_error_in_json(code: bytes, message: bytes, details: bytes) -> None:
+    failure = Failure.of(
+        GrpcStatus(code, ((b"grpc-message", message), (b"grpc-status-details-bin", details), (b"grpc-status", code)))
+    )
+    if code != b"0":
+        assert failure is not None
+        assert json.loads(failure.json().encode())["error"]["code"] == failure.code.name
