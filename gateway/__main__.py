@@ -6,6 +6,7 @@ from contextlib import suppress
 from gateway import pages
 from gateway.access_log import NoAccessLog, StructuredAccessLog
 from gateway.application import CallLimits, GatewayApplication, ServiceAllowList
+from gateway.assets import Assets
 from gateway.downstream.http1 import Http1Limits
 from gateway.server import WebServer
 from gateway.settings import GatewaySettings
@@ -31,6 +32,7 @@ async def serve(settings: GatewaySettings, drain: Drain) -> None:
         services=ServiceAllowList(settings.services),
         limits=CallLimits(settings.max_message_bytes, settings.max_concurrent_calls),
         access_log=StructuredAccessLog() if settings.access_log else NoAccessLog(),
+        assets=Assets.load(),
     )
     server = WebServer(
         application=application,

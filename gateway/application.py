@@ -8,6 +8,7 @@ from typing import Final
 
 from gateway import faults, pages
 from gateway.access_log import AccessLog
+from gateway.assets import Assets
 from gateway.downstream.exchange import Downstream, Upload
 from gateway.faults import fault
 from gateway.proxy import Backends, Call, CallRequest
@@ -55,6 +56,7 @@ class GatewayApplication:
         services: ServiceAllowList,
         limits: CallLimits,
         access_log: AccessLog,
+        assets: Assets,
     ) -> None:
         self._backends = backends
         self._health = health
@@ -62,6 +64,7 @@ class GatewayApplication:
         self._services = services
         self._limits = limits
         self._access_log = access_log
+        self._assets = assets
         self._calls: dict[Call, None] = {}
         self._draining = False
         self._idle = asyncio.Event()
@@ -109,8 +112,10 @@ class GatewayApplication:
             return pages.METHOD_NOT_ALLOWED
         if path == b"/healthz":
             return self._health()
-        if path == b"/":
-            return pages.INDEX
+        if page := self._assets.find(
+            path, accept_encoding=head.get(b"accept-encoding"), if_none_match=head.get(b"if-none-match")
+        ):
+            return page
         return pages.CALL_WITH_POST if self._service_of(path) else pages.NOT_FOUND
 
     def _call(self, head: RequestHead, media: Media, origin: bytes, downstream: Downstream) -> Upload:
