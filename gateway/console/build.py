@@ -30,6 +30,7 @@ _NPM_INSTALL: Final = (
     "--no-fund",
     "--loglevel=error",
     "--fetch-retries=1",
+    "--fetch-retry-mintimeout=2000",
     "--fetch-timeout=30000",
 )
 

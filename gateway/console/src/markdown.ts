@@ -8,12 +8,13 @@ export type Inline =
   | { kind: "link"; href: string; inner: Inline[] }
   | { kind: "citation"; number: number };
 
-export type Block = { source: string } & (
+/** `start` is the place of the block in the parsed text, for blocks that stand in no other. */
+export type Block = { source: string; start: number } & (
   | { kind: "heading"; level: number; inner: Inline[] }
   | { kind: "paragraph"; inner: Inline[] }
   | { kind: "code"; text: string; language: string }
   | { kind: "quote"; inner: Block[] }
-  | { kind: "list"; ordered: boolean; start: number; items: Block[][] }
+  | { kind: "list"; ordered: boolean; number: number; items: Block[][] }
   | { kind: "table"; head: Inline[][]; rows: Inline[][][] }
   | { kind: "rule" }
 );
@@ -27,49 +28,54 @@ const TABLE_RULE = /^\s*\|?(?:\s*:?-+:?\s*\|)+\s*(?::?-+:?\s*)?\|?\s*$/;
 const DEEPEST = 12;
 const MOST_TRIES = 32;
 
+/** Line ends are `\n`; the `\r` before one counts as white space. */
 export function parse(text: string): Block[] {
-  return blocks(text.replace(/\r\n?/g, "\n").split("\n"), 0);
+  return blocks(text.split("\n"), 0);
 }
 
 function blocks(lines: string[], depth: number): Block[] {
   const result: Block[] = [];
   let at = 0;
+  let offset = 0;
+  let counted = 0;
   while (at < lines.length) {
     const line = lines[at]!;
     if (line.trim() === "") {
       at += 1;
       continue;
     }
-    const start = at;
-    const take = (): string => lines.slice(start, at).join("\n");
+    for (; counted < at; counted += 1) offset += lines[counted]!.length + 1;
+    const first = at;
+    const start = offset;
+    const take = (): string => lines.slice(first, at).join("\n");
     let match: RegExpExecArray | null;
     if ((match = FENCE.exec(line))) {
       const fence = match[1]!;
       const body: string[] = [];
       for (at += 1; at < lines.length && !closes(lines[at]!, fence); at += 1) body.push(lines[at]!);
       at += 1;
-      result.push({ kind: "code", text: body.join("\n"), language: match[2] ?? "", source: take() });
+      result.push({ kind: "code", text: body.join("\n"), language: match[2] ?? "", source: take(), start });
     } else if ((match = HEADING.exec(line))) {
       at += 1;
-      result.push({ kind: "heading", level: match[1]!.length, inner: inlines(match[2] ?? ""), source: take() });
+      result.push({ kind: "heading", level: match[1]!.length, inner: inlines(match[2] ?? ""), source: take(), start });
     } else if (RULE.test(line)) {
       at += 1;
-      result.push({ kind: "rule", source: take() });
+      result.push({ kind: "rule", source: take(), start });
     } else if (depth < DEEPEST && QUOTE.test(line)) {
       while (at < lines.length && QUOTE.test(lines[at]!)) at += 1;
-      const inner = lines.slice(start, at).map((quoted) => quoted.replace(QUOTE, ""));
-      result.push({ kind: "quote", inner: blocks(inner, depth + 1), source: take() });
+      const inner = lines.slice(first, at).map((quoted) => quoted.replace(QUOTE, ""));
+      result.push({ kind: "quote", inner: blocks(inner, depth + 1), source: take(), start });
     } else if (depth < DEEPEST && ITEM.test(line)) {
-      const [items, ordered, first, end] = list(lines, at, depth);
+      const [items, ordered, number, end] = list(lines, at, depth);
       at = end;
-      result.push({ kind: "list", ordered, start: first, items, source: take() });
+      result.push({ kind: "list", ordered, number, items, source: take(), start });
     } else if (line.includes("|") && TABLE_RULE.test(lines[at + 1] ?? "")) {
       for (at += 2; at < lines.length && lines[at]!.includes("|"); ) at += 1;
-      const rows = lines.slice(start + 2, at).map((row) => cells(row).map(inlines));
-      result.push({ kind: "table", head: cells(line).map(inlines), rows, source: take() });
+      const rows = lines.slice(first + 2, at).map((row) => cells(row).map(inlines));
+      result.push({ kind: "table", head: cells(line).map(inlines), rows, source: take(), start });
     } else {
       for (at += 1; at < lines.length && continues(lines[at]!); ) at += 1;
-      result.push({ kind: "paragraph", inner: inlines(take().trim()), source: take() });
+      result.push({ kind: "paragraph", inner: inlines(take().trim()), source: take(), start });
     }
   }
   return result;
@@ -154,7 +160,6 @@ class Scanner {
       if (typeof found === "string") {
         plain += found;
       } else {
-        if (found.kind === "citation") plain = plain.trimEnd();
         if (plain) result.push({ kind: "text", text: plain });
         plain = "";
         result.push(found);

@@ -39,7 +39,7 @@ async def is_half_done(page: WebPage) -> None:
 async def is_done(page: WebPage, server: TaskServer) -> None:
     """All events are told, each once, and the report stands there."""
     await page.see(f".task[data-state=completed][data-events='{len(server.events)}']", ".connection[data-kind=ended]")
-    assert (await page.texts(".report h4, .report .markdown > p")) == ["Nothing is lost[1].", "Sources"]
+    assert (await page.texts(".report h4, .report .markdown > p")) == ["Nothing is lost [1].", "Sources"]
     assert await page.texts(".step .title") == ["Find passages", "Write the report"]
     assert await page.texts(".step .word") == ["completed", "completed"]
     assert await page.texts(".steps [data-step=write] .facts") == ["writer · attempt 2"]

@@ -5,29 +5,38 @@ import { h } from "./dom.js";
 /** Longer texts are shown as they are: parsing them again for every piece would take too long. */
 const LONGEST_PARSED = 200_000;
 
+const SETTLED = 2;
+
 export type Cite = (number: number) => HTMLElement | undefined;
 
 export class MarkdownView {
   readonly element = h("div", { class: "markdown" });
   private text = "";
   private sources: string[] = [];
+  /** Where each block starts in the text. */
+  private offsets: number[] = [];
 
   constructor(private readonly cite: Cite = () => undefined) {}
 
   update(text: string): void {
     if (text === this.text) return;
+    // What is appended can change the last block, or join the one before it, and no other.
+    const grows = this.sources.length > SETTLED && text.startsWith(this.text);
     this.text = text;
     if (text.length > LONGEST_PARSED) {
       this.sources = [];
       this.element.replaceChildren(h("p", { class: "plain" }, text));
       return;
     }
-    const blocks = parse(text);
+    const kept = grows ? this.sources.length - SETTLED : 0;
+    const from = grows ? this.offsets[kept]! : 0;
+    const blocks = parse(text.slice(from));
     let same = 0;
-    while (same < blocks.length && this.sources[same] === blocks[same]!.source) same += 1;
-    while (this.element.childNodes.length > same) this.element.lastChild!.remove();
+    while (same < blocks.length && this.sources[kept + same] === blocks[same]!.source) same += 1;
+    while (this.element.childNodes.length > kept + same) this.element.lastChild!.remove();
     this.element.append(...blocks.slice(same).map((block) => this.block(block)));
-    this.sources = blocks.map(({ source }) => source);
+    this.sources = [...this.sources.slice(0, kept), ...blocks.map(({ source }) => source)];
+    this.offsets = [...this.offsets.slice(0, kept), ...blocks.map(({ start }) => from + start)];
   }
 
   /** Makes all elements anew, for citations that came later than their text. */
@@ -54,7 +63,7 @@ export class MarkdownView {
         return h("hr");
       case "list": {
         const items = block.items.map((item) => h("li", {}, ...this.item(item)));
-        return block.ordered ? h("ol", { start: String(block.start) }, ...items) : h("ul", {}, ...items);
+        return block.ordered ? h("ol", { start: String(block.number) }, ...items) : h("ul", {}, ...items);
       }
       case "table": {
         const row = (tag: "th" | "td", cells: Inline[][]): HTMLElement =>

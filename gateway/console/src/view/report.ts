@@ -31,12 +31,13 @@ export class ReportView {
     const reporter = task.reporter;
     const draft = task.report === "" && reporter !== undefined && reporter.attempt > 0 ? reporter.text : "";
     this.markdown = task.report || draft;
+    const shown = withoutTitle(this.markdown, task.input);
     if (this.citations !== task.citations) {
       this.citations = task.citations;
-      this.text.update(this.markdown);
+      this.text.update(shown);
       this.text.refresh();
     }
-    this.text.update(this.markdown);
+    this.text.update(shown);
     this.element.dataset.kind = task.report ? "final" : draft ? "draft" : "none";
     say(this.badge, this.kind(task, draft));
     say(this.waiting, waitingFor(task));
@@ -74,6 +75,12 @@ export class ReportView {
   }
 }
 
+/** Reports repeat the request as their title, which stands at the top of the page already. */
+function withoutTitle(markdown: string, input: string): string {
+  const title = `# ${input.trim()}\n`;
+  return markdown.startsWith(title) ? markdown.slice(title.length).trimStart() : markdown;
+}
+
 function sources(citations: Citation[]): string {
   return citations.length > 0 ? `cites ${plural(citations.length, "place")}` : "";
 }
@@ -83,5 +90,7 @@ function waitingFor(task: TaskModel): string {
   if (task.ended) return "There is no report: the task ended before one was written.";
   const busy = [...task.steps.values()].filter((step) => step.state !== StepState.PENDING && step.tookMs === undefined);
   if (busy.length === 0) return task.steps.size > 0 ? "The first steps wait for a worker." : "The plan is being made.";
-  return `${busy.map((step) => `${step.title}: ${STEP_STATES[step.state]}`).join(", ")}. The report appears here as it is written.`;
+  const [first] = busy;
+  const what = busy.length === 1 && first ? `${first.title}: ${STEP_STATES[first.state]}` : `${busy.length} steps are at work`;
+  return `${what}. The report appears here as it is written.`;
 }
