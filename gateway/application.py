@@ -7,6 +7,7 @@ from functools import lru_cache, partial
 from typing import Final
 
 from gateway import faults, pages
+from gateway.assets import Assets
 from gateway.dialects import Asked, Dialects
 from gateway.downstream.exchange import Downstream, Upload
 from gateway.facades.router import Facades
@@ -49,6 +50,7 @@ class GatewayApplication:
         facades: Facades,
         max_concurrent_calls: int,
         observer: Observer,
+        assets: Assets,
     ) -> None:
         self._backends = backends
         self._health = health
@@ -58,6 +60,7 @@ class GatewayApplication:
         self._facades = facades
         self._max_concurrent_calls = max_concurrent_calls
         self._observer = observer
+        self._assets = assets
         self._calls: dict[Call, None] = {}
         self._draining = False
         self._service_of = lru_cache(maxsize=1024)(self._find_service)
@@ -109,8 +112,10 @@ class GatewayApplication:
             return pages.METHOD_NOT_ALLOWED
         if path == b"/healthz":
             return self._health()
-        if path == b"/":
-            return pages.INDEX
+        if page := self._assets.find(
+            path, accept_encoding=head.get(b"accept-encoding"), if_none_match=head.get(b"if-none-match")
+        ):
+            return page
         return pages.CALL_WITH_POST if self._service_of(path) else pages.NOT_FOUND
 
     def _call(self, head: RequestHead, origin: bytes, asked: Asked, downstream: Downstream) -> Call:

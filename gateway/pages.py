@@ -3,21 +3,12 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
 from typing import Final
 
 from gateway.wire import cors
 from gateway.wire.request import Headers, RequestHead
 
 _TEXT: Final = (b"content-type", b"text/plain; charset=utf-8")
-_SECURITY: Final[Headers] = (
-    (b"x-content-type-options", b"nosniff"),
-    (
-        b"content-security-policy",
-        b"default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'",
-    ),
-    (b"referrer-policy", b"no-referrer"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +24,6 @@ def _text(status: int, text: str, *headers: tuple[bytes, bytes]) -> Page:
     return Page(status, (_TEXT, *headers), f"{text}\n".encode())
 
 
-INDEX: Final = Page(
-    200,
-    ((b"content-type", b"text/html; charset=utf-8"), (b"cache-control", b"no-cache"), *_SECURITY),
-    resources.files("gateway.console").joinpath("index.html").read_bytes(),
-)
 NOT_FOUND: Final = _text(404, "Nothing is here. Calls go to /<service>/<method>; GET / says more.")
 UNKNOWN_MEDIA: Final = _text(
     415,

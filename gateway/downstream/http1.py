@@ -312,7 +312,7 @@ class Http1Exchange:
             return
         framing: list[tuple[bytes, bytes]] = []
         if length is not None:
-            if status != 204:
+            if status not in {204, 304}:
                 framing.append((b"content-length", b"%d" % length))
         elif self._head.minor:
             self._chunked = True

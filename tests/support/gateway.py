@@ -147,9 +147,11 @@ async def fetch(address: str, method: str, path: str, headers: Mapping[str, str]
 
 
 @asynccontextmanager
-async def serving_gateway(*backends: str, drain: Drain | None = None, **settings: Any) -> AsyncIterator[str]:
+async def serving_gateway(
+    *backends: str, drain: Drain | None = None, listen: str = "", **settings: Any
+) -> AsyncIterator[str]:
     """Serves inside the block, once a backend is connected; yields the address."""
-    address = f"127.0.0.1:{free_port()}"
+    address = listen or f"127.0.0.1:{free_port()}"
     drain = drain or Drain()
     chosen = GatewaySettings(listen=address, backends=backends, **{"grace_seconds": 0, **settings})
 

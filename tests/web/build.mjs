@@ -1,4 +1,4 @@
-// Generates message code from the contracts and bundles the clients: dist/client.mjs, dist/browser.js.
+// Generates message code from the contracts and bundles the clients: dist/client.mjs, dist/browser.js, dist/page.mjs.
 import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import path from "node:path";
@@ -19,14 +19,14 @@ const buf = existsSync(venvBuf) ? venvBuf : "buf";
 execFileSync(buf, ["generate", "--template", JSON.stringify(template)], { cwd: root, stdio: "inherit" });
 
 const common = { bundle: true, absWorkingDir: here, logLevel: "warning" };
-await build({
+const program = {
   ...common,
-  entryPoints: ["src/node.ts"],
-  outfile: "dist/client.mjs",
   external: ["playwright-core"],
   platform: "node",
   format: "esm",
   // Packages written for CommonJS call `require`.
   banner: { js: 'import { createRequire } from "node:module"; const require = createRequire(import.meta.url);' },
-});
+};
+await build({ ...program, entryPoints: ["src/node.ts"], outfile: "dist/client.mjs" });
+await build({ ...program, entryPoints: ["src/page.ts"], outfile: "dist/page.mjs" });
 await build({ ...common, entryPoints: ["src/browser.ts"], outfile: "dist/browser.js", format: "iife" });

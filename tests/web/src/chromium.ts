@@ -7,7 +7,7 @@ import path from "node:path";
 import { chromium } from "playwright-core";
 import type { Emit, Job, Outcome } from "./job.js";
 
-const ARGS = [
+export const ARGS = [
   "--no-sandbox",
   "--disable-gpu",
   "--disable-quic",
