@@ -66,6 +66,10 @@ class _Quiet(_Upload):
         self._log.append((self._downstream.id, "ended", b"".join(self._body)))
 
 
+def _nothing() -> None:
+    pass
+
+
 class _Session:
     """A connection with an application behind it."""
 
@@ -75,6 +79,7 @@ class _Session:
         self.uploads: list[_Upload] = []
         self.connection = _server.ServerConnection(
             write=self.written.append,
+            flush=_nothing,
             accept=self.accept,
             limits=_server.Http2Limits(
                 max_concurrent_streams=_MAX_STREAMS,
