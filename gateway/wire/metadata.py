@@ -31,20 +31,25 @@ _NAME: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
 _VALUE: Final = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*")
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def request_block(head: RequestHead, path: bytes, own: Headers, authority: bytes) -> bytes:
     """The header block of a call, but for its request id: `own` stands for what the client says under these names."""
-    owned = {name for name, _ in own}
-    forwarded = [
-        (name, value)
-        for name, value in head.headers
-        if name not in _NOT_FORWARDED and name not in owned and not name.startswith(_NOT_FORWARDED_PREFIXES)
-    ]
-    return (
-        hpack_blocks.METHOD_POST
-        + hpack_blocks.SCHEME_HTTP
-        + hpack_blocks.encode([(b":path", path), (b":authority", authority), *own, *forwarded])
-    )
+    beginning, owned = _beginning(path, own, authority)
+    return beginning + b"".join([_forwarded(*pair) for pair in head.headers if pair[0] not in owned])
+
+
+@lru_cache(maxsize=1024)
+def _beginning(path: bytes, own: Headers, authority: bytes) -> tuple[bytes, frozenset[bytes]]:
+    block = hpack_blocks.encode([(b":path", path), (b":authority", authority), *own])
+    return hpack_blocks.METHOD_POST + hpack_blocks.SCHEME_HTTP + block, frozenset([name for name, _ in own])
+
+
+# Heads differ, by a token or a trace; most of their lines do not.
+@lru_cache(maxsize=1024)
+def _forwarded(name: bytes, value: bytes) -> bytes:
+    if name in _NOT_FORWARDED or name.startswith(_NOT_FORWARDED_PREFIXES):
+        return b""
+    return hpack_blocks.encode([(name, value)])
 
 
 @dataclass(frozen=True, slots=True)
