@@ -268,6 +268,13 @@ class Http1Connection(asyncio.Protocol):
         if upload is not None:
             upload.gone()
 
+    def break_off(self, *, clean: bool) -> None:
+        """Closes before the response has ended: `clean` where its last chunk is missed, else by a reset."""
+        self._exchange = self._upload = None
+        self.close()
+        if not clean:
+            self.transport.abort()
+
     def close(self) -> None:
         """Closes when what was written is sent."""
         self.closing = True
@@ -341,6 +348,12 @@ class Http1Exchange:
             if body:
                 self._connection.writer.write(body)
         self._connection.exchange_ended(keep_alive=self._keep_alive)
+
+    def break_off(self) -> None:
+        """See `Downstream`."""
+        if not self._over:
+            self._over = True
+            self._connection.break_off(clean=self._chunked)
 
     def pause_body(self) -> None:
         """See `Downstream`."""
