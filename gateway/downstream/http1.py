@@ -5,7 +5,7 @@ import itertools
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import ClassVar, Final, cast
 
 from gateway.batching import BatchingWriter
 from gateway.downstream.exchange import Application, Upload
@@ -32,16 +32,40 @@ class Http1Limits:
     """How much of a body is read that nobody wants any more, so that the response arrives."""
 
 
+@dataclass(slots=True)
+class Http1Counters:
+    """What was refused to clients, of all connections."""
+
+    bad_requests: int = 0
+    requests_timed_out: int = 0
+    heads_too_large: int = 0
+
+    def count(self, status: int) -> None:
+        """A request was refused with an HTTP status."""
+        match status:
+            case 408:
+                self.requests_timed_out += 1
+            case 431:
+                self.heads_too_large += 1
+            case _:
+                self.bad_requests += 1
+
+
 class Http1Connection(asyncio.Protocol):
     """A client's connection: one request after the other."""
 
-    def __init__(self, *, application: Application, limits: Http1Limits, connections: OpenConnections) -> None:
+    version: ClassVar[str] = "1.1"
+
+    def __init__(
+        self, *, application: Application, limits: Http1Limits, counters: Http1Counters, connections: OpenConnections
+    ) -> None:
         self.congested = False
         self.transport: asyncio.Transport
         self.writer: BatchingWriter
         self.closed = asyncio.get_running_loop().create_future()
         self._application = application
         self._limits = limits
+        self._counters = counters
         self._connections = connections
         self._loop = asyncio.get_running_loop()
         self._buffer = b""
@@ -247,6 +271,7 @@ class Http1Connection(asyncio.Protocol):
     def _fail(self, error: BadRequestError) -> None:
         """Says what is wrong where nothing was said yet, and closes."""
         exchange = self._exchange
+        self._counters.count(error.status)
         self._leave()
         if exchange is None or not exchange.started:
             text = f"{error}\n".encode()
