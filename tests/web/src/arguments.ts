@@ -2,12 +2,15 @@
 import { parseArgs } from "node:util";
 import { CLIENTS, type Job } from "./job.js";
 
-export const USAGE = `usage: client.mjs --url http://127.0.0.1:8080 [--client ${CLIENTS.join("|")}] [--browser PATH]
+export const USAGE = `usage: client.mjs --url http://127.0.0.1:8080 [--client ${CLIENTS.join("|")}] [--browser ENDPOINT]
   --input TEXT [--label k=v]...   runs a task and prints each event
   --watch TASK_ID [--after N]     prints the events of a task after the Nth
   --get TASK_ID                   prints a task
   [--timeout-ms N] [--cancel-after N] [--metadata k=v]... [--say JSON]
-Prints JSON lines; the last says how the call ended. --browser runs the client in Chromium instead of Node.`;
+  --streams N   does the same N times at once; each line has the number of its stream
+  --resume      goes on behind the last event when the stream is lost
+Prints JSON lines; the last says how the call ended. --browser runs the client in a tab of the Chromium whose
+DevTools protocol is at ENDPOINT, instead of Node.`;
 
 export function parseJob(argv: string[]): { job: Job; browser?: string } {
   const { values } = parseArgs({
@@ -25,6 +28,8 @@ export function parseJob(argv: string[]): { job: Job; browser?: string } {
       "cancel-after": { type: "string" },
       metadata: { type: "string", multiple: true, default: [] },
       say: { type: "string" },
+      streams: { type: "string" },
+      resume: { type: "boolean" },
     },
   });
   if (values.url === undefined) throw new Error(USAGE);
@@ -40,6 +45,8 @@ export function parseJob(argv: string[]): { job: Job; browser?: string } {
     cancelAfter: number(values["cancel-after"]),
     metadata: pairs(values.metadata),
     say: values.say,
+    streams: number(values.streams),
+    resume: values.resume,
   };
   return { job, browser: values.browser };
 }

@@ -16,9 +16,9 @@ async function performInNode(job: Job): Promise<Outcome> {
   return await perform(job, print);
 }
 
-async function performInBrowser(job: Job, executable: string): Promise<Outcome> {
+async function performInBrowser(job: Job, endpoint: string): Promise<Outcome> {
   const { performInChromium } = await import("./chromium.js");
-  return await performInChromium(job, executable, print);
+  return await performInChromium(job, endpoint, print);
 }
 
 main().then(
