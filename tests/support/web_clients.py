@@ -5,7 +5,7 @@ import json
 import shutil
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -45,6 +45,7 @@ class WebClients:
     folder: Path
     stack: ExitStack = field(default_factory=ExitStack)
     _endpoint: str = ""
+    _tabs_up: bool = False
 
     async def chromium(self) -> str:
         """The address under which Chromium is driven; starts it when it is asked for first."""
@@ -73,23 +74,14 @@ class WebClients:
 
         What still runs at the end is killed: a process in Node, a tab in Chromium.
         """
-        command = [*node_program("client.mjs"), "--url", f"{scheme}://{address}", "--client", client, *arguments]
-        if runtime == "browser":
-            command += ["--browser", await self.chromium()]
-        process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, limit=LINE_BYTES)
-        assert process.stdout is not None
-        output = process.stdout
+        job = ["--url", f"{scheme}://{address}", "--client", client, *arguments]
+        async with _process(job) if runtime == "node" else self._tab(job) as output:
 
-        async def lines() -> AsyncIterator[Any]:
-            async for line in output:
-                yield json.loads(line)
+            async def lines() -> AsyncIterator[Any]:
+                async for line in output:
+                    yield json.loads(line)
 
-        try:
             yield lines()
-        finally:
-            if process.returncode is None:
-                process.terminate()
-            await process.communicate()
 
     async def run(
         self, runtime: Runtime, client: str, address: str, *arguments: str
@@ -98,6 +90,44 @@ class WebClients:
         async with self.client(runtime, client, address, *arguments) as lines:
             *printed, outcome = [line async for line in lines]
         return printed, outcome
+
+    @asynccontextmanager
+    async def _tab(self, job: list[str]) -> AsyncIterator[asyncio.StreamReader]:
+        reader, writer = await asyncio.open_unix_connection(await self._tabs(), limit=LINE_BYTES)
+        writer.write(json.dumps(job).encode() + b"\n")
+        try:
+            yield reader
+        finally:
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+
+    async def _tabs(self) -> Path:
+        """The socket of the program that opens tabs."""
+        socket = self.folder / "tabs"
+        if not self._tabs_up:
+            launch = Launch([*node_program("tabs.mjs"), await self.chromium(), str(socket)])
+            self.stack.enter_context(running(launch, log=self.folder / "tabs.log"))
+
+            async def is_up() -> bool:
+                return socket.exists()
+
+            await until(is_up)
+            self._tabs_up = True
+        return socket
+
+
+@asynccontextmanager
+async def _process(job: list[str]) -> AsyncIterator[asyncio.StreamReader]:
+    command = [*node_program("client.mjs"), *job]
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, limit=LINE_BYTES)
+    assert process.stdout is not None
+    try:
+        yield process.stdout
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.communicate()
 
 
 @pytest.fixture(scope="session")
