@@ -9,4 +9,5 @@ pytest_plugins = [
     "tests.support.milvus",
     "tests.support.agents",
     "tests.support.stack",
+    "tests.support.web_clients",
 ]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.stack import Stack
-from tests.support.web_clients import Runtime, run_web_client
+from tests.support.web_clients import Runtime, WebClients
 from troupe.api.orchestrator.v1.event_pb2 import TaskEvent
 from troupe.client import ClientSettings, TroupeClient
 
@@ -49,18 +49,18 @@ async def test_two_over_grpc_and_one_over_grpc_web_see_the_same(stack: Stack, do
 )
 @pytest.mark.parametrize("kind", ["connect", "grpc-web", "grpc-web-text"])
 async def test_a_web_client_runs_a_task_and_watches_it_again(
-    stack: Stack, documents: Path, runtime: Runtime, kind: str
+    stack: Stack, documents: Path, web_clients: WebClients, runtime: Runtime, kind: str
 ) -> None:
     gateway = stack.members["gateway"].address
     async with TroupeClient(settings=ClientSettings(target=stack.target)) as client:
         await ingest(client, documents)
-        lines, end = await run_web_client(runtime, kind, gateway, "--input", QUESTIONS)
+        lines, end = await web_clients.run(runtime, kind, gateway, "--input", QUESTIONS)
         assert end["end"] == "ok", end
         task_id = lines[0]["taskId"]
         sequences = [int(line["sequence"]) for line in lines if int(line.get("sequence", 0))]
         native = await _collect(client, task_id)
         assert sequences == [event.sequence for event in native]
-        rest, end = await run_web_client(runtime, kind, gateway, "--watch", task_id, "--after", "3")
+        rest, end = await web_clients.run(runtime, kind, gateway, "--watch", task_id, "--after", "3")
         assert end["end"] == "ok", end
         assert [int(line["sequence"]) for line in rest] == sequences[3:]
 

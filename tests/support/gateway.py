@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import ssl
 import struct
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -75,9 +76,9 @@ class WebConnection:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, address: str) -> AsyncIterator[Self]:
+    async def open(cls, address: str, tls: ssl.SSLContext | None = None) -> AsyncIterator[Self]:
         host, _, port = address.rpartition(":")
-        reader, writer = await asyncio.open_connection(host, int(port))
+        reader, writer = await asyncio.open_connection(host, int(port), ssl=tls)
         try:
             yield cls(reader, writer)
         finally:
@@ -139,24 +140,26 @@ async def call(address: str, method: str, request: Message, *, media: str = BINA
         return await connection.answer()
 
 
-async def fetch(address: str, method: str, path: str, headers: Mapping[str, str] | None = None) -> WebResponse:
+async def fetch(
+    address: str, method: str, path: str, headers: Mapping[str, str] | None = None, *, tls: ssl.SSLContext | None = None
+) -> WebResponse:
     """Makes a plain request on a connection of its own."""
-    async with WebConnection.open(address) as connection:
+    async with WebConnection.open(address, tls) as connection:
         connection.send(method, path, headers or {})
         return await connection.response()
 
 
 @asynccontextmanager
 async def serving_gateway(
-    *backends: str, drain: Drain | None = None, listen: str = "", **settings: Any
+    *backends: str, drain: Drain | None = None, listen: str = "", tls: ssl.SSLContext | None = None, **settings: Any
 ) -> AsyncIterator[str]:
-    """Serves inside the block, once a backend is connected; yields the address."""
+    """Serves inside the block, once a backend is connected; yields the address. `tls` is for a client of it."""
     address = listen or f"127.0.0.1:{free_port()}"
     drain = drain or Drain()
     chosen = GatewaySettings(listen=address, backends=backends, **{"grace_seconds": 0, **settings})
 
     async def answers() -> bool:
-        return (await fetch(address, "GET", "/healthz")).status == 200
+        return (await fetch(address, "GET", "/healthz", tls=tls)).status == 200
 
     async with asyncio.TaskGroup() as group:
         group.create_task(serve(chosen, drain))

@@ -1,6 +1,7 @@
 """A gRPC server of the task API and the memory API that tells scripted histories and cuts streams where it is told."""
 
 import asyncio
+import sys
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -252,3 +253,14 @@ async def task_server(listen: str = "127.0.0.1:0") -> AsyncIterator[tuple[TaskSe
     settings = ServerSettings(listen=listen, grace_seconds=0)
     async with serving(settings, drain=Drain(), services=services, dependencies={}) as address:
         yield server, address
+
+
+async def main(listen: str, pause_after: str = "0") -> None:
+    """Serves until it is killed; streams stop at a sequence."""
+    async with task_server(listen) as (server, _):
+        server.pause_after = int(pause_after)
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))

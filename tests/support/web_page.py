@@ -2,18 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.web_clients import require
-
-_PROGRAM = Path(__file__).parents[1] / "web" / "dist" / "page.mjs"
-_LINE_BYTES = 16 << 20
+from tests.support.web_clients import LINE_BYTES, WebClients, node_program
 
 
 class WebPage:
@@ -42,19 +38,14 @@ class WebPage:
         return texts
 
 
-def require_page() -> Sequence[str]:
-    """The command that drives a page; skips the test where something is missing for it."""
-    node, _, _, chromium = require("browser")
+@asynccontextmanager
+async def web_page(clients: WebClients) -> AsyncIterator[WebPage]:
+    """Opens an empty page; skips the test where something is missing for it."""
     if not (resources.files("gateway.console") / "dist" / "index.html").is_file():
         pytest.skip("the live page is not built: run `make console`")
-    return [node, str(_PROGRAM), chromium]
-
-
-@asynccontextmanager
-async def web_page() -> AsyncIterator[WebPage]:
-    """Opens an empty page."""
     pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(*require_page(), stdin=pipe, stdout=pipe, limit=_LINE_BYTES)
+    command = [*node_program("page.mjs"), await clients.chromium()]
+    process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, limit=LINE_BYTES)
     try:
         yield WebPage(process)
     finally:

@@ -1,4 +1,4 @@
-// Generates message code from the contracts and bundles the clients: dist/client.mjs, dist/browser.js, dist/page.mjs.
+// Generates message code from the contracts and bundles the clients: dist/client.mjs, dist/tabs.mjs, dist/browser.js, dist/page.mjs.
 import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import path from "node:path";
@@ -28,5 +28,6 @@ const program = {
   banner: { js: 'import { createRequire } from "node:module"; const require = createRequire(import.meta.url);' },
 };
 await build({ ...program, entryPoints: ["src/node.ts"], outfile: "dist/client.mjs" });
+await build({ ...program, entryPoints: ["src/tabs.ts"], outfile: "dist/tabs.mjs" });
 await build({ ...program, entryPoints: ["src/page.ts"], outfile: "dist/page.mjs" });
 await build({ ...common, entryPoints: ["src/browser.ts"], outfile: "dist/browser.js", format: "iife" });

@@ -4,9 +4,6 @@ import asyncio
 import base64
 import gzip
 import json
-import re
-import shlex
-import shutil
 import struct
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -21,11 +18,9 @@ from google.rpc import error_details_pb2
 
 from tests.support.echo import FAILURE, Echo, serving_echo
 from tests.support.gateway import SERVICE, WebConnection, WebResponse, fetch, framed, serving_gateway
-from tests.support.task_server import TASK_ID, task_server
 from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
 from troupe.api.orchestrator.v1 import task_pb2
 
-README = Path(__file__).parents[3] / "README.md"
 JSON = "application/json"
 PROTO = "application/proto"
 JSON_STREAM = "application/connect+json"
@@ -407,19 +402,3 @@ async def test_pages_may_read_every_header(gateway: str) -> None:
     asked = {**origin, "access-control-request-method": "GET"}
     preflight = await fetch(gateway, "OPTIONS", SERVICE + "GetTask", asked)
     assert "GET" in preflight.headers["access-control-allow-methods"]
-
-
-async def test_the_curl_snippet_of_the_readme() -> None:
-    curl = shutil.which("curl")
-    if curl is None:
-        pytest.skip("curl is not installed")
-    snippets: list[str] = re.findall(r"```sh\n(curl .*?)```", README.read_text(), re.DOTALL)
-    (snippet,) = [snippet for snippet in snippets if SERVICE in snippet]
-    async with task_server() as (_, backend), serving_gateway(backend) as address:
-        words = shlex.split(snippet.replace("\\\n", " ").replace("127.0.0.1:8080", address))
-        process = await asyncio.create_subprocess_exec(
-            curl, *words[1:], "--silent", "--compressed", "--fail-with-body", stdout=asyncio.subprocess.PIPE
-        )
-        output, _ = await process.communicate()
-    assert process.returncode == 0, output
-    assert json.loads(output)["tasks"][0]["taskId"] == TASK_ID

@@ -6,6 +6,7 @@ import pytest
 
 from tests.support.gateway import serving_gateway
 from tests.support.task_server import TASK_ID, TaskServer, task_server
+from tests.support.web_clients import WebClients
 from tests.support.web_page import WebPage, web_page
 from troupe.local.launch import free_port
 
@@ -46,11 +47,13 @@ async def is_done(page: WebPage, server: TaskServer) -> None:
     assert await page.texts(".plan .agent") == ["retriever · completed", "writer · completed"]
 
 
-async def test_reloads_and_restarts_of_the_gateway_lose_and_double_nothing(backend: tuple[TaskServer, str]) -> None:
+async def test_reloads_and_restarts_of_the_gateway_lose_and_double_nothing(
+    backend: tuple[TaskServer, str], web_clients: WebClients
+) -> None:
     server, address = backend
     server.pause_after = PAUSE
     listen = f"127.0.0.1:{free_port()}"
-    async with web_page() as page:
+    async with web_page(web_clients) as page:
         async with serving_gateway(address, listen=listen) as gateway:
             await run_task(page, gateway)
             await is_half_done(page)

@@ -1,21 +1,22 @@
-// The command line of both programs.
+// The arguments of a job.
 import { parseArgs } from "node:util";
 import { CLIENTS, type Job } from "./job.js";
 
-export const USAGE = `usage: client.mjs --url http://127.0.0.1:8080 [--client ${CLIENTS.join("|")}] [--browser PATH]
+export const USAGE = `usage: client.mjs --url http://127.0.0.1:8080 [--client ${CLIENTS.join("|")}]
   --input TEXT [--label k=v]...   runs a task and prints each event
   --watch TASK_ID [--after N]     prints the events of a task after the Nth
   --get TASK_ID                   prints a task
   [--timeout-ms N] [--cancel-after N] [--metadata k=v]... [--say JSON]
-Prints JSON lines; the last says how the call ended. --browser runs the client in Chromium instead of Node.`;
+  --streams N   does the same N times at once; each line has the number of its stream
+  --resume      goes on behind the last event when the stream is lost
+Prints JSON lines; the last says how the call ended.`;
 
-export function parseJob(argv: string[]): { job: Job; browser?: string } {
+export function parseJob(argv: string[]): Job {
   const { values } = parseArgs({
     args: argv,
     options: {
       url: { type: "string" },
       client: { type: "string", default: "connect" },
-      browser: { type: "string" },
       input: { type: "string" },
       label: { type: "string", multiple: true, default: [] },
       watch: { type: "string" },
@@ -25,10 +26,12 @@ export function parseJob(argv: string[]): { job: Job; browser?: string } {
       "cancel-after": { type: "string" },
       metadata: { type: "string", multiple: true, default: [] },
       say: { type: "string" },
+      streams: { type: "string" },
+      resume: { type: "boolean" },
     },
   });
   if (values.url === undefined) throw new Error(USAGE);
-  const job: Job = {
+  return {
     url: values.url.replace(/\/$/, ""),
     client: known(values.client),
     input: values.input,
@@ -40,8 +43,9 @@ export function parseJob(argv: string[]): { job: Job; browser?: string } {
     cancelAfter: number(values["cancel-after"]),
     metadata: pairs(values.metadata),
     say: values.say,
+    streams: number(values.streams),
+    resume: values.resume,
   };
-  return { job, browser: values.browser };
 }
 
 function known(name: string): Job["client"] {

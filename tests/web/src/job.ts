@@ -22,6 +22,10 @@ export interface Job {
   metadata?: Record<string, string>;
   /** What a WebSocket sends after its first message. */
   say?: string;
+  /** Does the same as many times at once; each line then has its `stream`, counted from 0. */
+  streams?: number;
+  /** Goes on behind the last event when the stream is lost. An EventSource does so by itself. */
+  resume?: boolean;
 }
 
 export interface Outcome {
@@ -31,6 +35,9 @@ export interface Outcome {
   reasons?: string[];
   headers?: Record<string, string>;
   trailers?: Record<string, string>;
+  /** In a browser: what the responses came over, by its own account. */
+  protocols?: string[];
+  connections?: number;
 }
 
 export type Emit = (line: unknown) => void;

@@ -1,24 +1,14 @@
 // A client on the command line.
 import xhr2 from "xhr2";
 import { parseJob, USAGE } from "./arguments.js";
-import type { Job, Outcome } from "./job.js";
+import type { Outcome } from "./job.js";
 import { perform } from "./perform.js";
 
 const print = (line: unknown): void => void process.stdout.write(`${JSON.stringify(line)}\n`);
 
 async function main(): Promise<Outcome> {
-  const { job, browser } = parseJob(process.argv.slice(2));
-  return browser === undefined ? await performInNode(job) : await performInBrowser(job, browser);
-}
-
-async function performInNode(job: Job): Promise<Outcome> {
   Object.assign(globalThis, { XMLHttpRequest: xhr2 }); // grpc-web knows no other way to the network
-  return await perform(job, print);
-}
-
-async function performInBrowser(job: Job, executable: string): Promise<Outcome> {
-  const { performInChromium } = await import("./chromium.js");
-  return await performInChromium(job, executable, print);
+  return await perform(parseJob(process.argv.slice(2)), print);
 }
 
 main().then(

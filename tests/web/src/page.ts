@@ -1,11 +1,7 @@
-// A page in Chromium, driven by lines of JSON: [action, argument…] in, [value] or {"error": …} out.
-//   page.mjs CHROMIUM
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import path from "node:path";
+// A tab of Chromium, driven by lines of JSON: [action, argument…] in, [value] or {"error": …} out.
+//   page.mjs ENDPOINT, which is that of the DevTools protocol
 import { createInterface } from "node:readline";
 import { chromium, type Page } from "playwright-core";
-import { ARGS } from "./chromium.js";
 
 const PATIENCE_MS = 8_000;
 
@@ -32,18 +28,16 @@ const ACTIONS: Record<string, Action> = {
   problems: () => Promise.resolve(problems.splice(0)),
 };
 
-async function main(executable: string): Promise<void> {
-  const profile = await mkdtemp(path.join(tmpdir(), "troupe-chromium-"));
-  const context = await chromium.launchPersistentContext(profile, { executablePath: executable, headless: true, args: ARGS });
+async function main(endpoint: string): Promise<void> {
+  const context = await (await chromium.connectOverCDP(endpoint)).newContext();
   try {
-    const page = context.pages()[0] ?? (await context.newPage());
+    const page = await context.newPage();
     page.setDefaultTimeout(PATIENCE_MS);
     page.on("console", (message) => void (message.type() === "error" && problems.push(message.text())));
     page.on("pageerror", (error) => void problems.push(String(error)));
     for await (const line of createInterface({ input: process.stdin })) process.stdout.write(`${await answer(page, line)}\n`);
   } finally {
     await context.close();
-    await rm(profile, { recursive: true, force: true });
   }
 }
 
