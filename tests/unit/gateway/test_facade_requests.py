@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -78,3 +79,10 @@ def test_any_status_is_an_error_in_json(code: bytes, message: bytes, details: by
     if code != b"0":
         assert failure is not None
         assert json.loads(failure.json().encode())["error"]["code"] == failure.code.name
+
+
+def test_a_body_of_many_fields_of_which_the_last_stands_twice() -> None:
+    fields = [f'"k{number}":0' for number in range(200_000)]
+    body = ("{" + ",".join([*fields, fields[-1]]) + "}").encode()
+    with pytest.raises(RequestError, match="'k199999' stands twice"):  # long before the test's time is up
+        run_task(body)
