@@ -17,9 +17,9 @@ from gateway.wire.status import Code
 # Of the connection between browser and gateway, or of the browser itself: no metadata of the call.
 _NOT_FORWARDED: Final = frozenset(
     b"accept accept-charset accept-encoding accept-language cache-control connection content-encoding content-length "
-    b"content-type dnt expect forwarded host http2-settings if-modified-since if-none-match keep-alive origin pragma "
-    b"priority proxy-authorization proxy-connection range referer save-data te trailer transfer-encoding upgrade "
-    b"upgrade-insecure-requests via x-grpc-web x-request-id".split()
+    b"content-type dnt expect forwarded grpc-timeout host http2-settings if-modified-since if-none-match keep-alive "
+    b"origin pragma priority proxy-authorization proxy-connection range referer save-data te trailer transfer-encoding "
+    b"upgrade upgrade-insecure-requests via x-grpc-web x-request-id".split()
 )
 _NOT_FORWARDED_PREFIXES: Final = (b"sec-", b"access-control-", b"connect-")
 _NOT_RETURNED: Final = frozenset(
