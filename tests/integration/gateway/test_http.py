@@ -210,6 +210,11 @@ async def test_expect_continue(gateway: str) -> None:
         assert (await connection.answer()).grpc_status == 0
 
 
+@pytest.mark.parametrize("target", ["xstream/a", "stream/a", "http://a/stream/a", "//stream/a"])
+async def test_targets_that_are_no_paths(gateway: str, target: str) -> None:
+    assert (await fetch(gateway, "GET", target)).status == 404
+
+
 async def test_body_that_nobody_wants_is_read_so_that_the_answer_arrives(gateway: str) -> None:
     async with WebConnection.open(gateway) as connection:
         connection.send("POST", "/nowhere", {}, b"x" * (4 << 20))
