@@ -211,10 +211,10 @@ class Http1Connection(asyncio.Protocol):
             if self._upload is not None:
                 self._upload.body_ended()
             return True
-        if head.get(b"expect").lower() == b"100-continue" and not rest:
-            self._continue()
         if rest:
             self._on_body(rest)
+        elif head.expects_continue and not isinstance(self._body, EndlessBody):
+            self._continue()
         return True
 
     def _continue(self) -> None:

@@ -210,6 +210,14 @@ async def test_expect_continue(gateway: str) -> None:
         assert (await connection.answer()).grpc_status == 0
 
 
+async def test_expect_continue_means_nothing_in_http_1_0(backend: str) -> None:
+    head = (
+        f"POST {SERVICE}GetTask HTTP/1.0\r\ncontent-type: {BINARY}\r\ncontent-length: 9\r\nexpect: 100-continue\r\n\r\n"
+    )
+    async with serving_gateway(backend, body_timeout_seconds=0.1) as address:
+        assert (await raw(address, head.encode())).startswith(b"HTTP/1.1 408 ")
+
+
 @pytest.mark.parametrize("target", ["xstream/a", "stream/a", "http://a/stream/a", "//stream/a"])
 async def test_targets_that_are_no_paths(gateway: str, target: str) -> None:
     assert (await fetch(gateway, "GET", target)).status == 404

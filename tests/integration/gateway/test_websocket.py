@@ -161,6 +161,13 @@ async def test_message_that_comes_with_the_handshake(tasks: tuple[TaskServer, st
         assert await asyncio.wait_for(connection.reader.read(), 2) == b"\x88\x00"
 
 
+async def test_handshake_that_expects_to_be_continued(tasks: tuple[TaskServer, str]) -> None:
+    async with WebConnection.open(tasks[1]) as connection:
+        connection.send("GET", SOCKET, {**HANDSHAKE, "expect": "100-continue"})
+        assert (await connection.head()).status == 101
+        assert await connection.reader.readexactly(1) == b"\x81"  # a frame, and no `HTTP/1.1 100 Continue`
+
+
 async def test_too_long_message(waiting: WebSocketClient) -> None:
     waiting.send("x" * 70_000)
     assert await waiting.rest() == []
