@@ -247,8 +247,10 @@ class Http1Connection(asyncio.Protocol):
     def _fail(self, error: BadRequestError) -> None:
         """Says what is wrong where nothing was said yet, and closes."""
         exchange = self._exchange
+        # Without an exchange, a body is what is left of a request that was answered already.
+        unanswered = self._body is None if exchange is None else not exchange.started
         self._leave()
-        if exchange is None or not exchange.started:
+        if unanswered:
             text = f"{error}\n".encode()
             headers = [
                 (b"content-type", b"text/plain; charset=utf-8"),

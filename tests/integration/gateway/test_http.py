@@ -218,6 +218,17 @@ async def test_expect_continue_means_nothing_in_http_1_0(backend: str) -> None:
         assert (await raw(address, head.encode())).startswith(b"HTTP/1.1 408 ")
 
 
+@pytest.mark.parametrize("rest", [b"content-length: 9\r\n\r\n", b"transfer-encoding: chunked\r\n\r\nxx\r\n"])
+async def test_a_request_is_answered_once_even_when_its_body_breaks_off(backend: str, rest: bytes) -> None:
+    async with (
+        serving_gateway(backend, body_timeout_seconds=0.2) as address,
+        WebConnection.open(address) as connection,
+    ):
+        connection.writer.write(b"POST /nothing HTTP/1.1\r\nhost: a\r\n" + rest)
+        assert (await connection.response()).status == 404
+        assert await connection.reader.read() == b""
+
+
 @pytest.mark.parametrize("target", ["xstream/a", "stream/a", "http://a/stream/a", "//stream/a"])
 async def test_targets_that_are_no_paths(gateway: str, target: str) -> None:
     assert (await fetch(gateway, "GET", target)).status == 404
