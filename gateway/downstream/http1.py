@@ -26,6 +26,8 @@ class Http1Limits:
     max_header_bytes: int = 16 << 10
     header_timeout_seconds: float = 10
     body_timeout_seconds: float = 30
+    write_timeout_seconds: float = 30
+    """How long a client may take none of what waits for it."""
     keep_alive_seconds: float = 75
     write_buffer_bytes: int = 64 << 10
     max_discarded_bytes: int = 8 << 20
@@ -53,7 +55,8 @@ class Http1Connection(asyncio.Protocol):
         self._advancing = False
         self._reading = True
         self._looking = False
-        self._quiet_since = self._loop.time()
+        self._quiet_since = self._moved_at = self._loop.time()
+        self._unsent_bytes = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.Protocol`."""
@@ -131,6 +134,9 @@ class Http1Connection(asyncio.Protocol):
 
     def sweep(self, now: float) -> None:
         """Ends the connection when the client is too slow, or idle for too long."""
+        if self._has_stalled(now):
+            self.transport.abort()  # what was written last is not read
+            return
         quiet = now - self._quiet_since
         if isinstance(self._body, EndlessBody):
             return
@@ -144,6 +150,13 @@ class Http1Connection(asyncio.Protocol):
                 self._fail(BadRequestError(408, "the head of the request did not come in time"))
             elif quiet > self._limits.keep_alive_seconds:
                 self.close()
+
+    def _has_stalled(self, now: float) -> bool:
+        unsent_bytes = self.transport.get_write_buffer_size()
+        if not self.congested or unsent_bytes < self._unsent_bytes:
+            self._moved_at = now
+        self._unsent_bytes = unsent_bytes
+        return now - self._moved_at > self._limits.write_timeout_seconds
 
     def close_when_idle(self) -> None:
         """Takes no more requests; ends now or when the response is sent."""
