@@ -125,6 +125,14 @@ async def test_cors_of_allowed_origins(gateway: str, origin: str) -> None:
     assert response.headers["vary"] == "origin"
 
 
+async def test_pages_of_allowed_origins_read_why_they_are_refused(gateway: str) -> None:
+    own, foreign = {"origin": "http://localhost:5173"}, {"origin": "https://elsewhere.example"}
+    for target, status in (("/stream/a?after_sequence=x", 400), ("/nothing", 404), ("/run-task", 405)):
+        response = await fetch(gateway, "GET", target, own)
+        assert (response.status, response.headers["access-control-allow-origin"]) == (status, own["origin"])
+        assert "access-control-allow-origin" not in (await fetch(gateway, "GET", target, foreign)).headers
+
+
 @pytest.mark.parametrize("origin", ["https://elsewhere.example", "null", "http://localhost.evil.example"])
 async def test_cors_of_other_origins(gateway: str, origin: str) -> None:
     asked = {"origin": origin, "access-control-request-method": "POST"}
