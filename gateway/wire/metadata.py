@@ -87,7 +87,8 @@ def read_response(headers: Headers) -> ResponseBlock:
     http_status, is_grpc = 0, False
     metadata: list[tuple[bytes, bytes]] = []
     reserved: list[tuple[bytes, bytes]] = []
-    for name, value in headers:
+    for name, value_as_sent in headers:
+        value = value_as_sent.strip(b" \t")  # clients may end a whole connection over blanks (RFC 9113, 8.2.1)
         if name == b":status":
             http_status = int(value) if _HTTP_STATUS.fullmatch(value) else 0
         elif name == b"content-type":

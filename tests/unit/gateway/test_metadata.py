@@ -69,6 +69,13 @@ def test_response_headers_are_sorted_by_meaning() -> None:
     assert block.status.pairs == ((b"grpc-status", b"5"), (b"grpc-message", b"no"))
 
 
+def test_blanks_around_values_are_no_part_of_them() -> None:
+    block = metadata.read_response(((b"x-a", b" \tb c "), (b"grpc-status", b" 5"), (b"grpc-message", b"no ")))
+    assert block.metadata == ((b"x-a", b"b c"),)
+    assert block.status is not None
+    assert block.status.pairs == ((b"grpc-status", b"5"), (b"grpc-message", b"no"))
+
+
 def test_status_of_a_server_that_is_no_grpc_server() -> None:
     block = metadata.read_response(((b":status", b"503"),))
     assert metadata.missing_status(block).code == b"14"
