@@ -12,7 +12,7 @@ from gateway.dialects import Dialects
 from gateway.downstream.http1 import Http1Limits
 from gateway.facades.router import Facades
 from gateway.methods import Methods
-from gateway.metrics import CallMetrics, measure_backends
+from gateway.metrics import CallMetrics, measuring
 from gateway.observation import Observer
 from gateway.server import WebServer
 from gateway.settings import GatewaySettings
@@ -74,7 +74,7 @@ async def serve(settings: GatewaySettings, drain: Drain) -> None:
     async with AsyncExitStack() as stack:
         address = await stack.enter_async_context(server.listening(settings.listen))
         await stack.enter_async_context(pool.running())
-        measure_backends(lambda: pool.connections, lambda: pool.healthy)
+        stack.enter_context(measuring(server, pool))
         if settings.admin is not None:
             problems = partial(_problems, pool)
             await stack.enter_async_context(admin_port(settings.admin, drain=drain, problems=problems))

@@ -1,9 +1,11 @@
 """The gateway's metrics."""
 
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final, Protocol
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from gateway.wire import status
 from troupe.core.telemetry.metrics import OTHER
@@ -17,14 +19,6 @@ CALL_SECONDS: Final = Histogram(
 OPEN_CALLS: Final = Gauge("troupe_gateway_open_calls", "Calls that have not ended.")
 REQUEST_BYTES: Final = Counter("troupe_gateway_request_bytes", "Bytes of messages that backends were sent.")
 RESPONSE_BYTES: Final = Counter("troupe_gateway_response_bytes", "Bytes of messages that backends have sent.")
-CONNECTIONS: Final = Gauge("troupe_gateway_connections", "Connections of clients that are open.", ["http"])
-BACKEND_CONNECTIONS: Final = Gauge("troupe_gateway_backend_connections", "Connections to a backend.", ["backend"])
-BACKEND_HEALTHY: Final = Gauge(
-    "troupe_gateway_backend_healthy", "1 for a backend that is connected and says that it serves.", ["backend"]
-)
-REFUSED: Final = Counter(
-    "troupe_gateway_refused", "Requests and connections that were refused before they became calls.", ["reason"]
-)
 
 
 class CallMetrics:
@@ -58,12 +52,72 @@ def _label(path: bytes) -> str:
     return path.decode().removeprefix("/") or OTHER
 
 
-def measure_backends(connections: Callable[[], Mapping[str, int]], healthy: Callable[[], Mapping[str, bool]]) -> None:
-    """Looks at the backends whenever the metrics are read."""
+class Source(Protocol):
+    """What is looked at when the metrics are read."""
 
-    def measure(gauge: Gauge, backend: str, values: Callable[[], Mapping[str, float]]) -> None:
-        gauge.labels(backend).set_function(lambda: values()[backend])
+    def connections(self) -> Mapping[str, int]:
+        """Open connections of clients, by version of HTTP."""
+        ...
 
-    for backend in connections():
-        measure(BACKEND_CONNECTIONS, backend, connections)
-        measure(BACKEND_HEALTHY, backend, healthy)
+    def refusals(self) -> Mapping[str, int]:
+        """What was refused before it became a call, since the start, by reason."""
+        ...
+
+
+class Backends(Protocol):
+    """The same of the backends."""
+
+    @property
+    def connections(self) -> Mapping[str, int]:
+        """Connections to each."""
+        ...
+
+    @property
+    def healthy(self) -> Mapping[str, bool]:
+        """Whether each is connected and says that it serves."""
+        ...
+
+
+class _Collector:
+    def __init__(self, server: Source, backends: Backends) -> None:
+        self._server = server
+        self._backends = backends
+
+    def collect(self) -> Iterator[Metric]:
+        """See `prometheus_client.registry.Collector`."""
+        connections = GaugeMetricFamily(
+            "troupe_gateway_connections", "Connections of clients that are open.", labels=["http"]
+        )
+        for version, count in self._server.connections().items():
+            connections.add_metric([version], count)
+        yield connections
+        refused = CounterMetricFamily(
+            "troupe_gateway_refused", "What was refused before it became a call.", labels=["reason"]
+        )
+        for reason, count in self._server.refusals().items():
+            refused.add_metric([reason], count)
+        yield refused
+        upstream = GaugeMetricFamily(
+            "troupe_gateway_backend_connections", "Connections to a backend.", labels=["backend"]
+        )
+        healthy = GaugeMetricFamily(
+            "troupe_gateway_backend_healthy",
+            "1 for a backend that is connected and does not say that it cannot serve.",
+            labels=["backend"],
+        )
+        for backend, count in self._backends.connections.items():
+            upstream.add_metric([backend], count)
+            healthy.add_metric([backend], self._backends.healthy[backend])
+        yield upstream
+        yield healthy
+
+
+@contextmanager
+def measuring(server: Source, backends: Backends) -> Iterator[None]:
+    """Looks at them whenever the metrics are read, inside the block."""
+    collector = _Collector(server, backends)
+    REGISTRY.register(collector)
+    try:
+        yield
+    finally:
+        REGISTRY.unregister(collector)

@@ -263,8 +263,11 @@ class Call:
         except ResponseError as error:
             outcome = metadata.grpc_status(error.code, str(error))
             ending = self._dialect.finish(outcome, trailers, started=self._started)
-        self._start(ending.head, None if ending.trailers else len(ending.body))
-        self._downstream.end(ending.body, ending.trailers)
+        if ending.broken:
+            self._downstream.break_off()
+        else:
+            self._start(ending.head, None if ending.trailers else len(ending.body))
+            self._downstream.end(ending.body, ending.trailers)
         self._close(outcome.code)
 
     def _close(self, code: bytes) -> None:

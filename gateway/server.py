@@ -2,13 +2,15 @@
 
 import asyncio
 import itertools
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from typing import Final
 
 from gateway.downstream.accept import AcceptedConnection, Versions
 from gateway.downstream.exchange import Application
-from gateway.downstream.http1 import Http1Limits
+from gateway.downstream.http1 import Http1Counters, Http1Limits
 from gateway.downstream.open_connections import OpenConnections
 from gateway.tls import ServerTls
 from gateway.wire.http2_server import Http2Counters, Http2Limits
@@ -33,14 +35,17 @@ class WebServer:
         http2: Http2Limits = _HTTP2,
         tls: ServerTls | None = None,
     ) -> None:
-        self.counters = Http2Counters()
-        self.connections_refused = 0
+        self._http1_counters = Http1Counters()
+        self._http2_counters = Http2Counters()
+        self._connections_refused = 0
         self._max_connections = max_connections
         self._tls = tls
         self._handshake_seconds = limits.header_timeout_seconds
         self._handshaking: dict[AcceptedConnection, float] = {}
         self._connections = OpenConnections()
-        self._versions = Versions(application, limits, http2, self.counters, self._connections)
+        self._versions = Versions(
+            application, limits, http2, self._http1_counters, self._http2_counters, self._connections
+        )
 
     @asynccontextmanager
     async def listening(self, listen: str) -> AsyncIterator[str]:
@@ -85,14 +90,21 @@ class WebServer:
         if closing:
             await asyncio.wait(closing, timeout=_CLOSE_SECONDS)
 
-    @property
-    def connections(self) -> int:
-        """Connections that are open."""
-        return len(self._connections)
+    def connections(self) -> dict[str, int]:
+        """Connections that are open, by version of HTTP."""
+        return {"1.1": 0, "2": 0} | Counter(connection.version for connection in self._connections)
+
+    def refusals(self) -> dict[str, int]:
+        """What was refused since the start, by reason."""
+        return {
+            "connections_refused": self._connections_refused,
+            **asdict(self._http1_counters),
+            **asdict(self._http2_counters),
+        }
 
     def _connect(self) -> asyncio.Protocol:
         if len(self._connections) + len(self._handshaking) >= self._max_connections:
-            self.connections_refused += 1
+            self._connections_refused += 1
             return _Refused()
         connection = AcceptedConnection(self._versions, on_made=self._forget_handshake)
         if self._tls is not None:

@@ -4,10 +4,10 @@ import asyncio
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import ClassVar, Final, cast
 
 from gateway.downstream.exchange import Application
-from gateway.downstream.http1 import Http1Connection, Http1Limits
+from gateway.downstream.http1 import Http1Connection, Http1Counters, Http1Limits
 from gateway.downstream.http2 import Http2Connection
 from gateway.downstream.open_connections import OpenConnections
 from gateway.wire.http2 import PREFACE
@@ -23,22 +23,30 @@ class Versions:
     application: Application
     http1: Http1Limits
     http2: Http2Limits
-    counters: Http2Counters
+    http1_counters: Http1Counters
+    http2_counters: Http2Counters
     connections: OpenConnections
 
     def http1_connection(self) -> Http1Connection:
         """A connection that speaks HTTP/1.1."""
-        return Http1Connection(application=self.application, limits=self.http1, connections=self.connections)
+        return Http1Connection(
+            application=self.application,
+            limits=self.http1,
+            counters=self.http1_counters,
+            connections=self.connections,
+        )
 
     def http2_connection(self) -> Http2Connection:
         """A connection that speaks HTTP/2."""
         return Http2Connection(
-            application=self.application, limits=self.http2, counters=self.counters, connections=self.connections
+            application=self.application, limits=self.http2, counters=self.http2_counters, connections=self.connections
         )
 
 
 class AcceptedConnection(asyncio.Protocol):
     """A connection of which nothing is known; hands itself over when it is clear what the client speaks."""
+
+    version: ClassVar[str] = "unknown"
 
     def __init__(self, versions: Versions, *, on_made: Callable[["AcceptedConnection"], None]) -> None:
         self.closed = asyncio.get_running_loop().create_future()

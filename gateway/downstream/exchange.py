@@ -30,6 +30,10 @@ class Downstream(Protocol):
         """Sends the last part of the body, and trailers where the version of HTTP has them: HTTP/1.1 drops them."""
         ...
 
+    def break_off(self) -> None:
+        """Ends the response in a way that the client cannot take for its end."""
+        ...
+
     def pause_body(self) -> None:
         """Reads no more of the request's body for now."""
         ...

@@ -5,7 +5,7 @@ import itertools
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import ClassVar, Final, cast
 
 from gateway.batching import BatchingWriter
 from gateway.downstream.exchange import Application, Upload
@@ -34,16 +34,41 @@ class Http1Limits:
     """How much of a body is read that nobody wants any more, so that the response arrives."""
 
 
+@dataclass(slots=True)
+class Http1Counters:
+    """What was refused to clients, of all connections."""
+
+    bad_requests: int = 0
+    requests_timed_out: int = 0
+    heads_too_large: int = 0
+    readers_stalled: int = 0
+
+    def count(self, status: int) -> None:
+        """A request was refused with an HTTP status."""
+        match status:
+            case 408:
+                self.requests_timed_out += 1
+            case 431:
+                self.heads_too_large += 1
+            case _:
+                self.bad_requests += 1
+
+
 class Http1Connection(asyncio.Protocol):
     """A client's connection: one request after the other."""
 
-    def __init__(self, *, application: Application, limits: Http1Limits, connections: OpenConnections) -> None:
+    version: ClassVar[str] = "1.1"
+
+    def __init__(
+        self, *, application: Application, limits: Http1Limits, counters: Http1Counters, connections: OpenConnections
+    ) -> None:
         self.congested = False
         self.transport: asyncio.Transport
         self.writer: BatchingWriter
         self.closed = asyncio.get_running_loop().create_future()
         self._application = application
         self._limits = limits
+        self._counters = counters
         self._connections = connections
         self._loop = asyncio.get_running_loop()
         self._buffer = b""
@@ -135,6 +160,7 @@ class Http1Connection(asyncio.Protocol):
     def sweep(self, now: float) -> None:
         """Ends the connection when the client is too slow, or idle for too long."""
         if self._has_stalled(now):
+            self._counters.readers_stalled += 1
             self.transport.abort()  # what was written last is not read
             return
         quiet = now - self._quiet_since
@@ -262,6 +288,7 @@ class Http1Connection(asyncio.Protocol):
         exchange = self._exchange
         # Without an exchange, a body is what is left of a request that was answered already.
         unanswered = self._body is None if exchange is None else not exchange.started
+        self._counters.count(error.status)
         self._leave()
         if unanswered:
             text = f"{error}\n".encode()
@@ -282,6 +309,13 @@ class Http1Connection(asyncio.Protocol):
             exchange.abandon()
         if upload is not None:
             upload.gone()
+
+    def break_off(self, *, clean: bool) -> None:
+        """Closes before the response has ended: `clean` where its last chunk is missed, else by a reset."""
+        self._exchange = self._upload = None
+        self.close()
+        if not clean:
+            self.transport.abort()
 
     def close(self) -> None:
         """Closes when what was written is sent."""
@@ -356,6 +390,12 @@ class Http1Exchange:
             if body:
                 self._connection.writer.write(body)
         self._connection.exchange_ended(keep_alive=self._keep_alive)
+
+    def break_off(self) -> None:
+        """See `Downstream`."""
+        if not self._over:
+            self._over = True
+            self._connection.break_off(clean=self._chunked)
 
     def pause_body(self) -> None:
         """See `Downstream`."""

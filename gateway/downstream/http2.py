@@ -1,7 +1,7 @@
 """HTTP/2 for clients, on asyncio."""
 
 import asyncio
-from typing import Final, cast
+from typing import ClassVar, Final, cast
 
 from gateway.batching import BatchingWriter
 from gateway.downstream.exchange import Application
@@ -15,6 +15,8 @@ _MOST_UNREAD_BYTES: Final = 1 << 20
 
 class Http2Connection(asyncio.Protocol):
     """A client's connection: feeds a `ServerConnection`, whose streams are the exchanges."""
+
+    version: ClassVar[str] = "2"
 
     def __init__(
         self,

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Iterator
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 
 class OpenConnection(Protocol):
     """A connection of a client, whatever it speaks."""
 
+    version: ClassVar[str]
+    """Of HTTP, as metrics name it."""
     closed: asyncio.Future[None]
 
     def sweep(self, now: float) -> None:

@@ -115,6 +115,10 @@ class Answer:
         """See `Downstream`."""
         self._done(data)
 
+    def break_off(self) -> None:
+        """See `Downstream`."""
+        self._done(b"")
+
     def pause_body(self) -> None:
         """See `Downstream`."""
 

@@ -151,6 +151,11 @@ class EventStream:
             self._downstream.start(status, headers, length=length)
         self._downstream.end(data)
 
+    def break_off(self) -> None:
+        """See `Downstream`."""
+        self._stop()
+        self._downstream.break_off()
+
     def pause_body(self) -> None:
         """See `Downstream`."""
         self._downstream.pause_body()

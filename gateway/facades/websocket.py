@@ -311,6 +311,10 @@ class _EventsSide:
         """See `Downstream`."""
         self._socket.events_ended()
 
+    def break_off(self) -> None:
+        """See `Downstream`."""
+        self._socket.events_ended()
+
     def pause_body(self) -> None:
         """See `Downstream`."""
 

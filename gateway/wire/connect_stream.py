@@ -20,7 +20,7 @@ from gateway.wire.connect import (
 from gateway.wire.connect_errors import error_object, to_json
 from gateway.wire.connect_media import ConnectMedia
 from gateway.wire.dialect import Ending, Opening, ResponseHead
-from gateway.wire.framing import HEADER, MessageCutter, MessageScanner, message_frame
+from gateway.wire.framing import HEADER, MessageBoundary, MessageCutter, MessageScanner, message_frame
 from gateway.wire.hpack_blocks import Headers
 from gateway.wire.metadata import GrpcStatus
 from gateway.wire.request import RequestHead
@@ -35,7 +35,7 @@ class ConnectStream:
 
     name: ClassVar[str] = "connect"
 
-    __slots__ = ("_codec", "_content_type", "_encoding", "_head", "_request_gzip", "_scanner", "_terms")
+    __slots__ = ("_boundary", "_codec", "_content_type", "_encoding", "_head", "_request_gzip", "_scanner", "_terms")
 
     def __init__(
         self,
@@ -52,6 +52,7 @@ class ConnectStream:
         self._terms = terms
         self._scanner = scanner
         self._encoding = b""
+        self._boundary = MessageBoundary()
 
     def open(self) -> Opening:
         """See `Dialect`."""
@@ -84,10 +85,13 @@ class ConnectStream:
 
     def response(self, data: bytes) -> bytes:
         """See `Dialect`."""
+        self._boundary.feed(data)
         return data
 
     def finish(self, outcome: GrpcStatus, trailers: Headers, *, started: bool) -> Ending:
         """See `Dialect`."""
+        if outcome.own and not self._boundary.reached:
+            return Ending(None, broken=True)
         end: dict[str, Any] = {}
         if outcome.code != _OK:
             end["error"] = error_object(outcome, self._terms.describe)

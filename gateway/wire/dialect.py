@@ -57,6 +57,10 @@ class Ending:
     body: bytes = b""
     trailers: Headers = ()
     """Of HTTP."""
+    broken: bool = False
+    """The backend broke off inside a message: whatever is said behind it would be read as the rest of it.
+
+    So nothing is, and the response breaks off too."""
 
 
 class Dialect(Protocol):

@@ -12,6 +12,7 @@ from gateway.wire.status import Code
 
 HEADER_BYTES: Final = 5
 TRAILERS_FLAG: Final = 0x80
+_MAX_HEADERS_A_PIECE: Final = 64
 HEADER: Final = struct.Struct(">BI")
 
 
@@ -100,6 +101,45 @@ class MessageScanner:
         if self._single and self._count > 1:
             raise MessageCountError("the request body has a second message; this method takes one")
         self._remaining = length
+
+
+class MessageBoundary:
+    """Knows whether a body that passes as it is stands between two messages, so that a frame of our own may follow.
+
+    It looks at a bounded number of headers in each piece: in a flood of tiny messages it gives up.
+    """
+
+    __slots__ = ("_header", "_lost", "_remaining")
+
+    def __init__(self) -> None:
+        self._remaining = 0
+        self._header = b""
+        self._lost = False
+
+    @property
+    def reached(self) -> bool:
+        """Whether the last message is whole, for certain."""
+        return not (self._remaining or self._header or self._lost)
+
+    def feed(self, data: bytes) -> None:
+        """Takes the next bytes."""
+        if self._lost:
+            return
+        position, end = 0, len(data)
+        for _ in range(_MAX_HEADERS_A_PIECE):
+            if end - position <= self._remaining:
+                self._remaining -= end - position
+                return
+            position += self._remaining
+            self._remaining = 0
+            header = self._header + data[position : position + HEADER_BYTES - len(self._header)]
+            position += len(header) - len(self._header)
+            if len(header) < HEADER_BYTES:
+                self._header = header
+                return
+            self._header = b""
+            self._remaining = HEADER.unpack(header)[1]
+        self._lost = position < end or self._remaining > 0
 
 
 class MessageLimitError(ValueError):

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import ClassVar, Final
 
 from gateway.wire.dialect import Ending, Opening, RequestError, ResponseHead
-from gateway.wire.framing import MessageScanner, trailers_frame
+from gateway.wire.framing import MessageBoundary, MessageScanner, trailers_frame
 from gateway.wire.hpack_blocks import Headers
 from gateway.wire.media import Media
 from gateway.wire.metadata import GrpcStatus
@@ -80,21 +80,32 @@ class GrpcWeb(Grpc):
 
     name: ClassVar[str] = "grpc-web"
 
-    __slots__ = ("_response_type",)
+    __slots__ = ("_boundary", "_response_type")
 
     def __init__(self, head: RequestHead, media: Media, scanner: MessageScanner) -> None:
         super().__init__(head, media.request_type, scanner)
         self._response_type = media.response_type
+        self._boundary = MessageBoundary()
 
     def begin(self, metadata: Headers) -> ResponseHead | None:
         """See `Dialect`."""
         return ResponseHead(200, ((b"content-type", self._response_type), *metadata))
 
+    def response(self, data: bytes) -> bytes:
+        """See `Dialect`."""
+        self._boundary.feed(data)
+        return data
+
     def finish(self, outcome: GrpcStatus, trailers: Headers, *, started: bool) -> Ending:
         """See `Dialect`."""
-        if started:
-            return Ending(None, self.response(trailers_frame(outcome.pairs + trailers)))
-        return Ending(ResponseHead(200, ((b"content-type", self._response_type), *trailers, *outcome.pairs)))
+        if not started:
+            return Ending(ResponseHead(200, ((b"content-type", self._response_type), *trailers, *outcome.pairs)))
+        if outcome.own and not self._boundary.reached:
+            return Ending(None, broken=True)
+        return Ending(None, self._written(trailers_frame(outcome.pairs + trailers)))
+
+    def _written(self, data: bytes) -> bytes:
+        return data
 
 
 class GrpcWebText(GrpcWeb):
@@ -120,6 +131,9 @@ class GrpcWebText(GrpcWeb):
 
     def response(self, data: bytes) -> bytes:
         """See `Dialect`."""
+        return self._written(super().response(data))
+
+    def _written(self, data: bytes) -> bytes:
         return encode_text(data) if self._encodes else data
 
 

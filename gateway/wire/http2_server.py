@@ -135,6 +135,13 @@ class ServerStream(http2_connection.Stream):
                 return
         self.send(data, end=True)
 
+    def break_off(self) -> None:
+        """Resets the stream."""
+        if not self.over:
+            self.over = True
+            self.upload = None
+            self._connection.reset(self, http2.INTERNAL_ERROR)
+
     def pause_body(self) -> None:
         """Lets the client send no more than its window."""
         self.pause()

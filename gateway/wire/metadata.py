@@ -59,10 +59,13 @@ class GrpcStatus:
     code: bytes
     pairs: Headers
     """`grpc-status`, `grpc-message` and `grpc-status-details-bin`, where they are there."""
+    own: bool = False
+    """Whether the gateway says so and not the backend, which may have stopped anywhere."""
 
     def without_details(self) -> "GrpcStatus":
         """The same, for clients that cannot know what the details mean."""
-        return GrpcStatus(self.code, tuple([pair for pair in self.pairs if pair[0] != b"grpc-status-details-bin"]))
+        pairs = tuple([pair for pair in self.pairs if pair[0] != b"grpc-status-details-bin"])
+        return GrpcStatus(self.code, pairs, self.own)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,7 +117,7 @@ def grpc_status(code: Code, message: str, details: bytes = b"") -> GrpcStatus:
     pairs = [(b"grpc-status", number), (b"grpc-message", percent.encode(message))]
     if details:
         pairs.append((b"grpc-status-details-bin", details))
-    return GrpcStatus(number, tuple(pairs))
+    return GrpcStatus(number, tuple(pairs), own=True)
 
 
 def _returned(name: bytes) -> bool:

@@ -7,9 +7,11 @@ import struct
 import sys
 from pathlib import Path
 
+import pytest
+
 from gateway.upstream.connection import BackendConnection
 from gateway.upstream.pool import BackendPool, ReconnectPolicy
-from gateway.wire import http2
+from gateway.wire import hpack_blocks, http2
 from gateway.wire.http2_client import ClientLimits
 from tests.support.echo import Echo, serving_echo
 from tests.support.gateway import WebConnection, call, fetch, serving_gateway
@@ -216,6 +218,29 @@ class SilentBackend:
         while data not in self.received:
             self.grew.clear()
             await self.grew.wait()
+
+
+@pytest.mark.parametrize("media", ["application/grpc-web+proto", "application/connect+proto"])
+async def test_a_response_that_breaks_off_inside_a_message_is_not_ended(media: str) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(http2.settings({}))
+        await reader.readuntil(struct.pack(">BBI", http2.DATA, http2.END_STREAM, 3))  # stream 1 asks for the health
+        block = hpack_blocks.encode([(b":status", b"200"), (b"content-type", b"application/grpc")])
+        body = b"\x00\x00\x00\x00\x02ab" + b"\x00\x00\x00\x00\x09partial"
+        writer.write(http2.headers_frames(3, block, end=False, max_frame_bytes=http2.DEFAULT_FRAME_BYTES))
+        writer.write(http2.data_frames(3, body, end=False, max_frame_bytes=http2.DEFAULT_FRAME_BYTES))
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        backend = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with (
+            serving_gateway(backend, connections_per_backend=1) as gateway,
+            WebConnection.open(gateway) as connection,
+        ):
+            connection.call("WatchTask", pb.WatchTaskRequest(task_id="a"), media=media)
+            assert (await connection.head()).status == 200
+            assert (await connection.chunk()).endswith(b"partial")
+            assert await connection.reader.read() == b""
 
 
 async def test_client_that_goes_while_its_upload_is_held_back_cancels_the_call() -> None:

@@ -226,14 +226,14 @@ async def test_clients_that_do_not_read_hold_little_memory_and_are_left() -> Non
         assert held < 50 * (100 << 10)
         await client.until(lambda: len(client.resets) == 50)
         assert all(stream.over for stream in application.streams)
-        assert server.counters.streams_stalled == 50
+        assert server.refusals()["streams_stalled"] == 50
         # A client with wide windows whose socket nobody reads.
         client.h2.update_settings({http2.INITIAL_WINDOW_SIZE: 1 << 30})
         client.grant(1 << 30)
         client.send("GET", "/", {})
-        await reached(lambda: server.counters.connections_stalled == 1)
+        await reached(lambda: server.refusals()["connections_stalled"] == 1)
         assert application.streams[-1].written < 32 << 20
-        await reached(lambda: server.connections == 0)
+        await reached(lambda: not sum(server.connections().values()))
 
 
 class _Pages:
@@ -256,9 +256,9 @@ async def test_a_client_that_asks_on_and_reads_nothing() -> None:
     requests = b"".join([http2.frame(http2.HEADERS, 5, n, block) for n in range(1, 40_001, 2)])
     async with server.listening("127.0.0.1:0") as address, WebConnection.open(address) as client:
         client.writer.write(http2.PREFACE + http2.settings({}) + requests)
-        await reached(lambda: server.counters.connections_stalled == 1)
+        await reached(lambda: server.refusals()["connections_stalled"] == 1)
         assert application.asked < 15_000
-        await reached(lambda: server.connections == 0)
+        await reached(lambda: not sum(server.connections().values()))
 
 
 async def test_connections_over_the_limit_are_closed() -> None:
@@ -267,4 +267,4 @@ async def test_connections_over_the_limit_are_closed() -> None:
         await first.until(lambda: bool(first.events))
         async with WebConnection.open(address) as second:
             assert await second.reader.read() == b""
-    assert server.connections_refused == 1
+    assert server.refusals()["connections_refused"] == 1

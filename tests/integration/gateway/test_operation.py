@@ -71,6 +71,20 @@ async def test_metrics_count_calls_by_method_protocol_and_status(backend: str) -
     assert after[f'troupe_gateway_call_seconds_count{{method="{method}"}}'] >= 1
 
 
+async def test_metrics_count_what_was_refused_and_who_is_connected(backend: str) -> None:
+    admin = f"127.0.0.1:{free_port()}"
+    async with serving_gateway(backend, admin=admin) as gateway, WebConnection.open(gateway) as connection:
+        connection.writer.write(b"no request\r\n\r\n")
+        assert (await connection.response()).status == 400
+        async with WebConnection.open(gateway) as other:
+            other.send("GET", "/healthz", {})
+            await other.response()
+            seen = await _samples(admin)
+    assert seen['troupe_gateway_refused_total{reason="bad_requests"}'] == 1
+    assert seen['troupe_gateway_connections{http="1.1"}'] >= 1
+    assert seen[f'troupe_gateway_backend_connections{{backend="{backend}"}}'] == 2
+
+
 async def test_the_backend_joins_the_trace_of_the_browser(backend: str, echo: Echo) -> None:
     traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     async with collecting() as collector:

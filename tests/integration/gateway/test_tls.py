@@ -169,7 +169,7 @@ async def test_handshakes_that_do_not_end_count_as_connections_and_are_cut_off(a
         reader, writer = await asyncio.open_connection(host, int(port))
         with pytest.raises((ssl.SSLError, ConnectionError)):
             await greeted(address, authority.client())
-        assert server.connections_refused == 1
+        assert server.refusals()["connections_refused"] == 1
         assert await asyncio.wait_for(reader.read(), 5) == b""
         writer.close()
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.wire.framing import FramingError, MessageScanner, MessageTooLargeError, trailers_frame
+from gateway.wire.framing import FramingError, MessageBoundary, MessageScanner, MessageTooLargeError, trailers_frame
 from gateway.wire.text import TextDecoder, encode_text
 
 messages = st.lists(st.tuples(st.integers(0, 1), st.binary(max_size=50)))
@@ -43,6 +43,27 @@ def test_scanner_refuses_a_body_that_ends_early(payload: bytes, keep: int, sizes
         scanner.feed(piece)
     with pytest.raises(FramingError):
         scanner.close()
+
+
+@given(messages, st.integers(0, 2000), cuts)
+def test_boundary_knows_whether_the_last_message_is_whole(
+    parts: list[tuple[int, bytes]], keep: int, sizes: list[int]
+) -> None:
+    encoded = [struct.pack(">BI", flag, len(payload)) + payload for flag, payload in parts]
+    ends = {sum(map(len, encoded[:count])) for count in range(len(encoded) + 1)}
+    body = b"".join(encoded)[:keep]
+    boundary = MessageBoundary()
+    for piece in pieces(body, sizes):
+        boundary.feed(piece)
+    assert boundary.reached == (len(body) in ends)
+
+
+def test_boundary_gives_up_in_a_flood() -> None:
+    boundary = MessageBoundary()
+    boundary.feed(trailers_frame([]) * 64)
+    assert boundary.reached
+    boundary.feed(trailers_frame([]) * 65)
+    assert not boundary.reached
 
 
 @given(st.integers(2, 255))
