@@ -95,7 +95,7 @@ class GatewayApplication:
             return None
         wanted = self._facades.of(head) or self._dialects.of(head) or self._page(head)
         if isinstance(wanted, pages.Page):
-            _send(downstream, wanted)
+            _send(downstream, wanted, origin if allowed else b"")
         elif not allowed:
             _send(downstream, pages.foreign_origin(origin))
         elif isinstance(wanted, Asked):
@@ -159,6 +159,8 @@ class GatewayApplication:
         return service if self._services.allows(service) else None
 
 
-def _send(downstream: Downstream, page: pages.Page) -> None:
-    downstream.start(page.status, (*page.headers, cors.VARY), length=len(page.body))
+def _send(downstream: Downstream, page: pages.Page, origin: bytes = b"") -> None:
+    """Answers with a page, which pages of `origin` may read."""
+    headers = (*page.headers, *cors.response_headers(origin))
+    downstream.start(page.status, headers, length=len(page.body))
     downstream.end(page.body)

@@ -66,7 +66,7 @@ class GatewaySettings(ServiceSettings):
     header_timeout_seconds: float = Field(default=10, gt=0)
     body_timeout_seconds: float = Field(default=30, gt=0)
     write_timeout_seconds: float = Field(
-        default=30, gt=0, description="how long an HTTP/2 client may take none of what waits for it"
+        default=30, gt=0, description="how long a client may take none of what waits for it"
     )
     keep_alive_seconds: float = Field(default=75, gt=0)
     idle_stream_seconds: float = Field(

@@ -26,6 +26,8 @@ class Http1Limits:
     max_header_bytes: int = 16 << 10
     header_timeout_seconds: float = 10
     body_timeout_seconds: float = 30
+    write_timeout_seconds: float = 30
+    """How long a client may take none of what waits for it."""
     keep_alive_seconds: float = 75
     write_buffer_bytes: int = 64 << 10
     max_discarded_bytes: int = 8 << 20
@@ -39,6 +41,7 @@ class Http1Counters:
     bad_requests: int = 0
     requests_timed_out: int = 0
     heads_too_large: int = 0
+    readers_stalled: int = 0
 
     def count(self, status: int) -> None:
         """A request was refused with an HTTP status."""
@@ -77,7 +80,8 @@ class Http1Connection(asyncio.Protocol):
         self._advancing = False
         self._reading = True
         self._looking = False
-        self._quiet_since = self._loop.time()
+        self._quiet_since = self._moved_at = self._loop.time()
+        self._unsent_bytes = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.Protocol`."""
@@ -155,6 +159,10 @@ class Http1Connection(asyncio.Protocol):
 
     def sweep(self, now: float) -> None:
         """Ends the connection when the client is too slow, or idle for too long."""
+        if self._has_stalled(now):
+            self._counters.readers_stalled += 1
+            self.transport.abort()  # what was written last is not read
+            return
         quiet = now - self._quiet_since
         if isinstance(self._body, EndlessBody):
             return
@@ -168,6 +176,13 @@ class Http1Connection(asyncio.Protocol):
                 self._fail(BadRequestError(408, "the head of the request did not come in time"))
             elif quiet > self._limits.keep_alive_seconds:
                 self.close()
+
+    def _has_stalled(self, now: float) -> bool:
+        unsent_bytes = self.transport.get_write_buffer_size()
+        if not self.congested or unsent_bytes < self._unsent_bytes:
+            self._moved_at = now
+        self._unsent_bytes = unsent_bytes
+        return now - self._moved_at > self._limits.write_timeout_seconds
 
     def close_when_idle(self) -> None:
         """Takes no more requests; ends now or when the response is sent."""
@@ -235,10 +250,10 @@ class Http1Connection(asyncio.Protocol):
             if self._upload is not None:
                 self._upload.body_ended()
             return True
-        if head.get(b"expect").lower() == b"100-continue" and not rest:
-            self._continue()
         if rest:
             self._on_body(rest)
+        elif head.expects_continue and not isinstance(self._body, EndlessBody):
+            self._continue()
         return True
 
     def _continue(self) -> None:
@@ -271,9 +286,11 @@ class Http1Connection(asyncio.Protocol):
     def _fail(self, error: BadRequestError) -> None:
         """Says what is wrong where nothing was said yet, and closes."""
         exchange = self._exchange
+        # Without an exchange, a body is what is left of a request that was answered already.
+        unanswered = self._body is None if exchange is None else not exchange.started
         self._counters.count(error.status)
         self._leave()
-        if exchange is None or not exchange.started:
+        if unanswered:
             text = f"{error}\n".encode()
             headers = [
                 (b"content-type", b"text/plain; charset=utf-8"),

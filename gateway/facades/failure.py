@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
 from gateway.pages import Page
+from gateway.wire.connect_errors import code_of
 from gateway.wire.metadata import GrpcStatus
 from gateway.wire.request import Headers
 from gateway.wire.status import Code
@@ -59,7 +60,7 @@ class Failure:
         fields = dict(outcome.pairs)
         info, bad = _details(fields.get(b"grpc-status-details-bin", b""))
         return cls(
-            code=Code(int(outcome.code)) if outcome.code.isdigit() and int(outcome.code) in _CODES else Code.UNKNOWN,
+            code=code_of(outcome),
             message=unquote(fields.get(b"grpc-message", b"").decode("latin-1")),
             reason=info.reason,
             metadata=dict(info.metadata),
@@ -96,9 +97,6 @@ class Failure:
     def page(self, status: int, *headers: tuple[bytes, bytes]) -> Page:
         """A response of its own."""
         return Page(status, (*JSON_HEADERS, *headers), self.json().encode() + b"\n")
-
-
-_CODES: Final = frozenset(code.value for code in Code)
 
 
 def compact_json(value: object) -> str:

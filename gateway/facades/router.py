@@ -46,9 +46,9 @@ class Facades:
                 return _wrong_method(head, b"POST") or endpoints.run_task(
                     head, query, max_body_bytes=self._max_body_bytes
                 )
-            kind, _, segment = path[1:].partition(b"/")
-            if kind in self._of_tasks and segment and b"/" not in segment:
-                return _wrong_method(head, b"GET") or self._of_tasks[kind](head, segment, query)
+            match path.split(b"/"):
+                case [b"", kind, segment] if kind in self._of_tasks and segment:
+                    return _wrong_method(head, b"GET") or self._of_tasks[kind](head, segment, query)
         except RequestError as error:
             return Failure(error.code, str(error), "INVALID_REQUEST").page(400)
         return None

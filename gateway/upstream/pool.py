@@ -43,7 +43,6 @@ class _Slot:
 
     address: str
     connection: BackendConnection | None = None
-    connecting: bool = True
     watch: HealthWatch | None = None
     problem: str = "not connected yet"
     wanted: asyncio.Event = field(default_factory=asyncio.Event)
@@ -69,7 +68,7 @@ class BackendPool:
         self._limits = limits
         self._reconnect = reconnect
         self._next = 0
-        self._waiting: dict[Waiting, None] = {}
+        self._waiting: dict[Waiting, set[_Slot]] = {}  # and the places that may still give each a connection
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -117,7 +116,7 @@ class BackendPool:
         elif self.serving:
             call.refuse("every connection to the backends has all the streams that it may have; call again later")
         else:
-            self._waiting[call] = None
+            self._waiting[call] = set(self._slots)
             for slot in self._slots:
                 slot.wanted.set()
 
@@ -144,7 +143,7 @@ class BackendPool:
         while True:
             connection = await self._attempt(slot)
             if connection is None:
-                self._refuse_waiting()
+                self._refuse_waiting(slot)
                 await self._back_off(slot, backoff)
                 backoff = min(2 * backoff, self._reconnect.max_backoff_seconds)
                 continue
@@ -157,7 +156,6 @@ class BackendPool:
             await asyncio.sleep(self._reconnect.min_interval_seconds)
 
     async def _attempt(self, slot: _Slot) -> BackendConnection | None:
-        slot.connecting = True
         try:
             async with asyncio.timeout(self._reconnect.connect_timeout_seconds):
                 return await BackendConnection.open(slot.address, self._limits)
@@ -167,8 +165,6 @@ class BackendPool:
                 get_logger().warning("backend cannot be reached", backend=slot.address, problem=problem)
             slot.problem = problem
             return None
-        finally:
-            slot.connecting = False
 
     async def _hold(self, slot: _Slot, connection: BackendConnection) -> None:
         slot.connection, slot.problem = connection, ""
@@ -212,12 +208,13 @@ class BackendPool:
         for call in waiting:
             self.connect(call)
 
-    def _refuse_waiting(self) -> None:
-        if self.serving or any(slot.connecting for slot in self._slots):
-            return
-        waiting, self._waiting = self._waiting, {}
+    def _refuse_waiting(self, failed: _Slot) -> None:
+        """Ends calls since whose begin an attempt of every place has failed; others may be under way all the time."""
+        for hopes in self._waiting.values():
+            hopes.discard(failed)
         message = "; ".join(f"{address}: {problem}" for address, problem in self.problems.items())
-        for call in waiting:
+        for call in [call for call, hopes in self._waiting.items() if not hopes]:
+            self.leave(call)
             call.refuse(f"no backend can be reached ({message}); call again in a moment")
 
 

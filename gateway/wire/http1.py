@@ -49,6 +49,11 @@ class Http1Head(RequestHead):
         """Whether bytes of a body follow."""
         return self.chunked or bool(self.content_length)
 
+    @property
+    def expects_continue(self) -> bool:
+        """Whether the client waits for a word before it sends the body. In HTTP/1.0 it cannot (RFC 9110, 10.1.1)."""
+        return bool(self.minor) and self.get(b"expect").lower() == b"100-continue"
+
 
 def parse_head(head: bytes) -> Http1Head:
     """Reads the bytes before the empty line.

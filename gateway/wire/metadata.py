@@ -17,9 +17,9 @@ from gateway.wire.status import Code
 # Of the connection between browser and gateway, or of the browser itself: no metadata of the call.
 _NOT_FORWARDED: Final = frozenset(
     b"accept accept-charset accept-encoding accept-language cache-control connection content-encoding content-length "
-    b"content-type dnt expect forwarded host http2-settings if-modified-since if-none-match keep-alive origin pragma "
-    b"priority proxy-authorization proxy-connection range referer save-data te trailer transfer-encoding upgrade "
-    b"upgrade-insecure-requests via x-grpc-web x-request-id".split()
+    b"content-type dnt expect forwarded grpc-timeout host http2-settings if-modified-since if-none-match keep-alive "
+    b"origin pragma priority proxy-authorization proxy-connection range referer save-data te trailer transfer-encoding "
+    b"upgrade upgrade-insecure-requests via x-grpc-web x-request-id".split()
 )
 _NOT_FORWARDED_PREFIXES: Final = (b"sec-", b"access-control-", b"connect-")
 _NOT_RETURNED: Final = frozenset(
@@ -90,7 +90,8 @@ def read_response(headers: Headers) -> ResponseBlock:
     http_status, is_grpc = 0, False
     metadata: list[tuple[bytes, bytes]] = []
     reserved: list[tuple[bytes, bytes]] = []
-    for name, value in headers:
+    for name, value_as_sent in headers:
+        value = value_as_sent.strip(b" \t")  # clients may end a whole connection over blanks (RFC 9113, 8.2.1)
         if name == b":status":
             http_status = int(value) if _HTTP_STATUS.fullmatch(value) else 0
         elif name == b"content-type":

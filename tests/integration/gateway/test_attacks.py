@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.echo import Echo
 from tests.support.gateway import BINARY, SERVICE, TEXT, WebConnection, call, fetch, serving_gateway
 from tests.support.processes import reached, running, until
 from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
+from troupe.api.orchestrator.v1 import task_pb2
 from troupe.local.launch import Launch, free_port
 
 REQUEST = pb.GetTaskRequest(task_id="a")
@@ -164,6 +166,14 @@ async def test_bodies_that_stall_give_their_places_back(backend: str) -> None:
         assert (await call(address, "GetTask", REQUEST)).grpc_status == 8
         for attacker in attackers:
             assert (await until_closed(attacker)).startswith(b"HTTP/1.1 408 ")
+        await is_answered(address)
+
+
+async def test_readers_that_stall_give_their_places_back(backend: str, echo: Echo) -> None:
+    spec = task_pb2.TaskSpec(input="1000", labels={"pad": "50000"})
+    async with serving_gateway(backend, write_timeout_seconds=0.2) as address, WebConnection.open(address) as stalled:
+        stalled.call("RunTask", pb.RunTaskRequest(task=spec))
+        await asyncio.wait_for(echo.cancelled.wait(), 5)
         await is_answered(address)
 
 

@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from gateway.upstream.connection import BackendConnection
+from gateway.upstream.pool import BackendPool, ReconnectPolicy
 from gateway.wire import hpack_blocks, http2
+from gateway.wire.http2_client import ClientLimits
 from tests.support.echo import Echo, serving_echo
 from tests.support.gateway import WebConnection, call, fetch, serving_gateway
 from tests.support.processes import running, until
@@ -57,6 +60,44 @@ async def test_killed_backend_ends_open_streams_as_unavailable(tmp_path: Path) -
             rest = await asyncio.wait_for(connection.chunk(), 2)
             assert first
             assert b"grpc-status: 14\r\n" in rest
+
+
+class Caller:
+    """Wants a connection."""
+
+    def __init__(self) -> None:
+        self.refused = asyncio.Event()
+
+    def attach(self, connection: BackendConnection) -> None:
+        raise AssertionError(f"{connection.address} says nothing")
+
+    def refuse(self, message: str) -> None:
+        self.refused.set()
+
+
+async def test_calls_do_not_wait_for_ever_while_attempts_to_connect_overlap() -> None:
+    """A backend takes connections and says nothing; each is lost when the next one is there."""
+    connections: list[asyncio.StreamWriter] = []
+
+    def accept(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if connections:
+            connections[-1].close()
+        connections.append(writer)
+
+    policy = ReconnectPolicy(connect_timeout_seconds=10, min_interval_seconds=0.001)
+    async with await asyncio.start_server(accept, "127.0.0.1", 0) as server:
+        address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        pool = BackendPool(addresses=(address,), connections_per_backend=2, limits=ClientLimits(), reconnect=policy)
+        async with pool.running():
+            first = Caller()
+            pool.connect(first)
+
+            async def call_until_refused() -> bool:
+                pool.connect(Caller())  # which makes the next attempt come sooner
+                return first.refused.is_set()
+
+            await until(call_until_refused, timeout_seconds=2)
+        connections[-1].close()
 
 
 async def test_calls_go_to_all_backends_in_turns() -> None:

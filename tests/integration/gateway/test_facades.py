@@ -294,7 +294,7 @@ async def test_slow_reader_holds_its_own_stream_back_and_no_other(tasks: tuple[T
         body = [await slow.chunk()]
         assert len((await follow(address)).ids) == 400
         # What the buffers of sockets and of the stream hold: some MiB of the 20 that are asked for.
-        assert server.told[0] * 50_000 < 15 << 20
+        assert min(server.told) * 50_000 < 15 << 20
         while data := await slow.chunk():
             body.append(data)
     assert EventStreamText.parse(b"".join(body)).ids == list(range(1, 401))

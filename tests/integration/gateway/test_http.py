@@ -125,6 +125,14 @@ async def test_cors_of_allowed_origins(gateway: str, origin: str) -> None:
     assert response.headers["vary"] == "origin"
 
 
+async def test_pages_of_allowed_origins_read_why_they_are_refused(gateway: str) -> None:
+    own, foreign = {"origin": "http://localhost:5173"}, {"origin": "https://elsewhere.example"}
+    for target, status in (("/stream/a?after_sequence=x", 400), ("/nothing", 404), ("/run-task", 405)):
+        response = await fetch(gateway, "GET", target, own)
+        assert (response.status, response.headers["access-control-allow-origin"]) == (status, own["origin"])
+        assert "access-control-allow-origin" not in (await fetch(gateway, "GET", target, foreign)).headers
+
+
 @pytest.mark.parametrize("origin", ["https://elsewhere.example", "null", "http://localhost.evil.example"])
 async def test_cors_of_other_origins(gateway: str, origin: str) -> None:
     asked = {"origin": origin, "access-control-request-method": "POST"}
@@ -208,6 +216,30 @@ async def test_expect_continue(gateway: str) -> None:
         assert await connection.reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
         connection.writer.write(body)
         assert (await connection.answer()).grpc_status == 0
+
+
+async def test_expect_continue_means_nothing_in_http_1_0(backend: str) -> None:
+    head = (
+        f"POST {SERVICE}GetTask HTTP/1.0\r\ncontent-type: {BINARY}\r\ncontent-length: 9\r\nexpect: 100-continue\r\n\r\n"
+    )
+    async with serving_gateway(backend, body_timeout_seconds=0.1) as address:
+        assert (await raw(address, head.encode())).startswith(b"HTTP/1.1 408 ")
+
+
+@pytest.mark.parametrize("rest", [b"content-length: 9\r\n\r\n", b"transfer-encoding: chunked\r\n\r\nxx\r\n"])
+async def test_a_request_is_answered_once_even_when_its_body_breaks_off(backend: str, rest: bytes) -> None:
+    async with (
+        serving_gateway(backend, body_timeout_seconds=0.2) as address,
+        WebConnection.open(address) as connection,
+    ):
+        connection.writer.write(b"POST /nothing HTTP/1.1\r\nhost: a\r\n" + rest)
+        assert (await connection.response()).status == 404
+        assert await connection.reader.read() == b""
+
+
+@pytest.mark.parametrize("target", ["xstream/a", "stream/a", "http://a/stream/a", "//stream/a"])
+async def test_targets_that_are_no_paths(gateway: str, target: str) -> None:
+    assert (await fetch(gateway, "GET", target)).status == 404
 
 
 async def test_body_that_nobody_wants_is_read_so_that_the_answer_arrives(gateway: str) -> None:

@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +15,7 @@ from gateway.wire.dialect import RequestError
 from gateway.wire.framing import message_frame
 from gateway.wire.metadata import GrpcStatus
 from gateway.wire.request import RequestHead
+from gateway.wire.status import Code
 
 # Surrogates too: JSON can write them, and UTF-8 cannot.
 TEXTS = st.text(st.characters(codec=None), max_size=8)
@@ -78,3 +80,17 @@ def test_any_status_is_an_error_in_json(code: bytes, message: bytes, details: by
     if code != b"0":
         assert failure is not None
         assert json.loads(failure.json().encode())["error"]["code"] == failure.code.name
+
+
+def test_a_body_of_many_fields_of_which_the_last_stands_twice() -> None:
+    fields = [f'"k{number}":0' for number in range(200_000)]
+    body = ("{" + ",".join([*fields, fields[-1]]) + "}").encode()
+    with pytest.raises(RequestError, match="'k199999' stands twice"):  # long before the test's time is up
+        run_task(body)
+
+
+@pytest.mark.parametrize("code", [b"9" * 5000, b"17", b"-1", b"00", b"\xb2", b""])
+def test_a_status_that_is_none_is_unknown(code: bytes) -> None:
+    failure = Failure.of(GrpcStatus(code, ()))
+    assert failure is not None
+    assert failure.code is Code.UNKNOWN

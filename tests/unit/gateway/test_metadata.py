@@ -44,6 +44,12 @@ def test_request_headers_become_metadata() -> None:
     )
 
 
+def test_a_deadline_is_passed_on_only_by_who_has_read_it() -> None:
+    head = http1.parse_head(b"POST /s.S/M HTTP/1.1\r\nhost: h\r\ngrpc-timeout: 1S\r\ngrpc-timeout: x")
+    names = [name for name, _ in hpack_blocks.decode(metadata.request_block(head, b"/s.S/M", (), b"b:1"))]
+    assert b"grpc-timeout" not in names
+
+
 def test_response_headers_are_sorted_by_meaning() -> None:
     block = metadata.read_response(
         (
@@ -59,6 +65,13 @@ def test_response_headers_are_sorted_by_meaning() -> None:
     )
     assert (block.http_status, block.is_grpc, block.informational) == (200, True, False)
     assert block.metadata == ((b"x-a", b"1"),)
+    assert block.status is not None
+    assert block.status.pairs == ((b"grpc-status", b"5"), (b"grpc-message", b"no"))
+
+
+def test_blanks_around_values_are_no_part_of_them() -> None:
+    block = metadata.read_response(((b"x-a", b" \tb c "), (b"grpc-status", b" 5"), (b"grpc-message", b"no ")))
+    assert block.metadata == ((b"x-a", b"b c"),)
     assert block.status is not None
     assert block.status.pairs == ((b"grpc-status", b"5"), (b"grpc-message", b"no"))
 
