@@ -26,7 +26,7 @@ class CallMetrics:
 
     def __init__(self, is_known: Callable[[bytes], bool]) -> None:
         self._is_known = is_known
-        self._ended: dict[tuple[bytes, str, bytes], Counter] = {}
+        self._ended: dict[tuple[bytes, str, str], Counter] = {}
         self._seconds: dict[bytes, Histogram] = {}
 
     def ended(
@@ -35,10 +35,10 @@ class CallMetrics:
         """Counts a call; methods that are not known by a descriptor share the label `other`."""
         if not self._is_known(path):
             path = b""
-        key = (path, protocol, code)
+        key = (path, protocol, status.name_of(code))
         counter = self._ended.get(key)
         if counter is None:
-            counter = self._ended[key] = CALLS.labels(_label(path), protocol, status.name_of(code))
+            counter = self._ended[key] = CALLS.labels(_label(path), protocol, key[2])
         counter.inc()
         histogram = self._seconds.get(path)
         if histogram is None:

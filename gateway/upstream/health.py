@@ -5,14 +5,15 @@ from typing import Final
 
 from gateway.upstream.connection import BackendConnection
 from gateway.wire import hpack_blocks, http2, metadata
-from gateway.wire.framing import message_frame
+from gateway.wire.framing import MessageCutter, MessageLimitError, message_frame
 from gateway.wire.hpack_blocks import Headers
 from gateway.wire.http2_client import Stream
 from gateway.wire.status import Code
 
 _PATH: Final = b"/grpc.health.v1.Health/Watch"
-# The field `status` of a HealthCheckResponse with the value NOT_SERVING, behind the header of its message.
-_NOT_SERVING: Final = message_frame(b"\x08\x02")
+# A HealthCheckResponse: the field `status` with the value NOT_SERVING.
+_NOT_SERVING: Final = b"\x08\x02"
+_MAX_MESSAGE_BYTES: Final = 1024
 _UNIMPLEMENTED: Final = b"%d" % Code.UNIMPLEMENTED
 
 
@@ -24,6 +25,7 @@ class HealthWatch:
         self.told = True
         """Whether the server knows the service; there is no use in asking again when it does not."""
         self._on_end = on_end
+        self._messages = MessageCutter(max_message_bytes=_MAX_MESSAGE_BYTES)
         block = hpack_blocks.METHOD_POST + hpack_blocks.SCHEME_HTTP
         block += hpack_blocks.encode(
             [
@@ -50,8 +52,13 @@ class HealthWatch:
             self.ended()
 
     def data(self, data: bytes) -> None:
-        """See `Receiver`: messages are a few bytes, and the last of them counts."""
-        self.healthy = not data.endswith(_NOT_SERVING)
+        """See `Receiver`: the last message counts."""
+        try:
+            for _, message in self._messages.feed(data):
+                self.healthy = message != _NOT_SERVING
+        except MessageLimitError:  # whatever this is, it does not say that it cannot serve
+            self.close()
+            self.ended()
 
     def ended(self) -> None:
         """See `Receiver`."""

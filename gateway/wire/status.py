@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from enum import IntEnum
+from functools import lru_cache
 from typing import Final
 
 
@@ -58,6 +59,7 @@ def of_reset(error_code: int) -> Code:
     return _OF_RESET.get(error_code, Code.INTERNAL)
 
 
+@lru_cache(maxsize=64)
 def name_of(grpc_status: bytes) -> str:
     """The name of a `grpc-status` value; a value that is none is UNKNOWN."""
     try:
