@@ -10,7 +10,8 @@ from importlib.resources.abc import Traversable
 from typing import Final, Self
 
 from gateway.pages import Page
-from gateway.wire.request import Headers
+from gateway.wire.compression import accepts_gzip
+from gateway.wire.hpack_blocks import Headers
 
 _POLICY: Final = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -65,7 +66,7 @@ class Assets:
             return None
         if asset.etag and asset.etag in if_none_match:
             return replace(asset.plain, status=304, body=b"")
-        return asset.zipped if asset.zipped is not None and _takes_gzip(accept_encoding) else asset.plain
+        return asset.zipped if asset.zipped is not None and accepts_gzip(accept_encoding) else asset.plain
 
 
 def _files(folder: Traversable, prefix: str = "") -> Iterable[tuple[str, bytes]]:
@@ -96,12 +97,3 @@ def _asset(name: str, body: bytes) -> _Asset:
     headers = (*headers, (b"vary", b"accept-encoding"))
     zipped = Page(200, (*headers, (b"content-encoding", b"gzip")), gzip.compress(body, mtime=0))
     return _Asset(Page(200, headers, body), zipped, etag)
-
-
-def _takes_gzip(accept_encoding: bytes) -> bool:
-    """Whether `gzip` is among the codings of RFC 9110, 12.5.3, with a weight that is not zero."""
-    for offer in accept_encoding.lower().split(b","):
-        coding, _, weight = offer.partition(b";")
-        if coding.strip() in {b"gzip", b"*"}:
-            return weight.replace(b" ", b"") not in {b"q=0", b"q=0.0", b"q=0.00", b"q=0.000"}
-    return False

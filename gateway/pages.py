@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.wire import cors
-from gateway.wire.request import Headers, RequestHead
+from gateway.wire.hpack_blocks import Headers
+from gateway.wire.request import RequestHead
 
 _TEXT: Final = (b"content-type", b"text/plain; charset=utf-8")
 

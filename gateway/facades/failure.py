@@ -11,8 +11,8 @@ from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
 from gateway.pages import Page
+from gateway.wire.hpack_blocks import Headers
 from gateway.wire.metadata import GrpcStatus
-from gateway.wire.request import Headers
 from gateway.wire.status import Code
 
 JSON_HEADERS: Final[Headers] = (

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.wire import hpack_blocks, http2, http2_connection
+from gateway.wire import hpack_blocks, hpack_fields, http2, http2_connection
 from gateway.wire.hpack_blocks import HeaderBlockError, Headers
 from gateway.wire.http2 import Http2Error
 from gateway.wire.http2_connection import CONNECTION_WINDOW_BYTES, Connection
@@ -118,7 +118,7 @@ class ClientConnection(Connection[Stream]):
 
     def _on_block(self, stream_id: int, flags: int, block: bytes) -> None:
         try:
-            headers = hpack_blocks.decode(block)
+            headers = hpack_fields.decode(block)
         except HeaderBlockError as error:
             raise Http2Error(http2.COMPRESSION_ERROR, str(error)) from None
         stream = self._streams.get(stream_id)
