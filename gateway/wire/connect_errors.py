@@ -4,10 +4,10 @@ https://connectrpc.com/docs/protocol/#error-codes
 """
 
 import binascii
-import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from gateway.wire.json_text import compact_json
 from gateway.wire.metadata import GrpcStatus
 from gateway.wire.status import Code
 from gateway.wire.status_details import StatusDetail
@@ -30,8 +30,8 @@ def error_object(outcome: GrpcStatus, describe: Describe) -> dict[str, Any]:
 
 
 def to_json(value: Any) -> bytes:
-    """JSON without needless spaces."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    """JSON as a body."""
+    return compact_json(value).encode("utf-8", "replace")
 
 
 def _detail_object(detail: StatusDetail, describe: Describe) -> dict[str, Any]:
