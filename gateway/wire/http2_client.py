@@ -7,7 +7,7 @@ from typing import Protocol
 from gateway.wire import hpack_blocks, hpack_fields, http2, http2_connection
 from gateway.wire.hpack_blocks import HeaderBlockError, Headers
 from gateway.wire.http2 import Http2Error
-from gateway.wire.http2_connection import CONNECTION_WINDOW_BYTES, Connection
+from gateway.wire.http2_connection import Connection
 
 
 class Receiver(Protocol):
@@ -79,8 +79,7 @@ class ClientConnection(Connection[Stream]):
             http2.MAX_FRAME_SIZE: self._max_frame_bytes,
             http2.MAX_HEADER_LIST_SIZE: hpack_blocks.MAX_HEADER_LIST_BYTES,
         }
-        grown = http2.window_update(0, CONNECTION_WINDOW_BYTES - http2.DEFAULT_WINDOW_BYTES)
-        self.write(http2.PREFACE + http2.settings(own) + grown)
+        self._greet(own, http2.PREFACE)
 
     def open(self, block: bytes, receiver: Receiver) -> Stream:
         """Opens a stream; only while there is room."""

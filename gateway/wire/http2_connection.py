@@ -121,6 +121,10 @@ class Connection(ABC, Generic[StreamT]):
         """Streams that have not ended."""
         return len(self._streams)
 
+    def _greet(self, own: Mapping[int, int], preface: bytes = b"") -> None:
+        grown = http2.window_update(0, CONNECTION_WINDOW_BYTES - http2.DEFAULT_WINDOW_BYTES)
+        self.write(preface + http2.settings(own) + grown)
+
     def ping(self) -> None:
         """Asks whether the peer is still there; `ping_answered` says whether it is."""
         self.ping_answered = False
