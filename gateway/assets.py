@@ -9,18 +9,16 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import Final, Self
 
-from gateway.pages import Page
+from gateway.pages import Page, security_headers
 from gateway.wire.compression import accepts_gzip
 from gateway.wire.hpack_blocks import Headers
 
 _POLICY: Final = (
-    b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _SECURITY: Final[Headers] = (
-    (b"content-security-policy", _POLICY),
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
+    *security_headers(_POLICY),
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )

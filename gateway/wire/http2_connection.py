@@ -319,8 +319,6 @@ class Connection(ABC, Generic[StreamT]):
             raise Http2Error(http2.PROTOCOL_ERROR, "a header block was interrupted")
         if not self.ready and (kind != http2.SETTINGS or flags & http2.ACK):
             raise Http2Error(http2.PROTOCOL_ERROR, "the peer did not begin with SETTINGS")
-        if len(payload) > self._max_frame_bytes:
-            raise Http2Error(http2.FRAME_SIZE_ERROR, f"a frame has {len(payload)} bytes")
         handler = self._HANDLERS.get(kind)
         if handler is None:
             self._charge()

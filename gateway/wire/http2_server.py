@@ -394,8 +394,6 @@ class ServerConnection(Connection[ServerStream]):
         if stream.ended:
             self._break(stream, http2.STREAM_CLOSED)
             return
-        if count > self._max_frame_bytes and max(map(len, run)) > self._max_frame_bytes:
-            raise Http2Error(http2.FRAME_SIZE_ERROR, "a DATA frame is too long")
         stream.receive_window -= count
         if stream.receive_window < 0:
             raise Http2Error(http2.FLOW_CONTROL_ERROR, "more was sent than the window of a stream")
