@@ -57,6 +57,7 @@ async def serve(settings: GatewaySettings, drain: Drain) -> None:
             header_timeout_seconds=settings.header_timeout_seconds,
             body_timeout_seconds=settings.body_timeout_seconds,
             write_timeout_seconds=settings.write_timeout_seconds,
+            takes_stream=methods.takes_stream,
             keep_alive_seconds=settings.keep_alive_seconds,
         ),
         http2=Http2Limits(
@@ -65,6 +66,7 @@ async def serve(settings: GatewaySettings, drain: Drain) -> None:
             max_resets=settings.max_stream_resets,
             header_timeout_seconds=settings.header_timeout_seconds,
             body_timeout_seconds=settings.body_timeout_seconds,
+            takes_stream=methods.takes_stream,
             write_timeout_seconds=settings.write_timeout_seconds,
             keep_alive_seconds=settings.keep_alive_seconds,
         ),

@@ -66,11 +66,6 @@ class GatewayApplication:
         self._service_of = lru_cache(maxsize=1024)(self._find_service)
         self._idle = asyncio.Event()
 
-    @property
-    def open_calls(self) -> int:
-        """Calls that have not ended."""
-        return len(self._calls)
-
     def drain(self) -> None:
         """Refuses new calls from now on."""
         self._draining = True

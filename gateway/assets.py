@@ -9,17 +9,16 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import Final, Self
 
-from gateway.pages import Page
-from gateway.wire.request import Headers
+from gateway.pages import Page, security_headers
+from gateway.wire.compression import accepts_gzip
+from gateway.wire.hpack_blocks import Headers
 
 _POLICY: Final = (
-    b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _SECURITY: Final[Headers] = (
-    (b"content-security-policy", _POLICY),
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
+    *security_headers(_POLICY),
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )
@@ -65,7 +64,7 @@ class Assets:
             return None
         if asset.etag and asset.etag in if_none_match:
             return replace(asset.plain, status=304, body=b"")
-        return asset.zipped if asset.zipped is not None and _takes_gzip(accept_encoding) else asset.plain
+        return asset.zipped if asset.zipped is not None and accepts_gzip(accept_encoding) else asset.plain
 
 
 def _files(folder: Traversable, prefix: str = "") -> Iterable[tuple[str, bytes]]:
@@ -96,12 +95,3 @@ def _asset(name: str, body: bytes) -> _Asset:
     headers = (*headers, (b"vary", b"accept-encoding"))
     zipped = Page(200, (*headers, (b"content-encoding", b"gzip")), gzip.compress(body, mtime=0))
     return _Asset(Page(200, headers, body), zipped, etag)
-
-
-def _takes_gzip(accept_encoding: bytes) -> bool:
-    """Whether `gzip` is among the codings of RFC 9110, 12.5.3, with a weight that is not zero."""
-    for offer in accept_encoding.lower().split(b","):
-        coding, _, weight = offer.partition(b";")
-        if coding.strip() in {b"gzip", b"*"}:
-            return weight.replace(b" ", b"") not in {b"q=0", b"q=0.0", b"q=0.00", b"q=0.000"}
-    return False

@@ -66,6 +66,11 @@ class Methods:
         """The method at a path, where it is known."""
         return self._by_path.get(path)
 
+    def takes_stream(self, target: bytes) -> bool:
+        """Whether a request to this target is known to bring a stream of messages."""
+        method = self.find(target.partition(b"?")[0])
+        return method is not None and method.client_streaming
+
 
 def _service_modules() -> Iterator[str]:
     for module in pkgutil.walk_packages(api.__path__, f"{api.__name__}."):

@@ -6,9 +6,19 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.wire import cors
-from gateway.wire.request import Headers, RequestHead
+from gateway.wire.hpack_blocks import Headers
+from gateway.wire.request import RequestHead
 
 _TEXT: Final = (b"content-type", b"text/plain; charset=utf-8")
+
+
+def security_headers(policy: str) -> Headers:
+    """What pages that browsers show are sent with, under a content security policy."""
+    return (
+        (b"content-security-policy", policy.encode()),
+        (b"x-content-type-options", b"nosniff"),
+        (b"referrer-policy", b"no-referrer"),
+    )
 
 
 @dataclass(frozen=True, slots=True)

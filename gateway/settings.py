@@ -64,7 +64,12 @@ class GatewaySettings(ServiceSettings):
     )
     max_header_bytes: int = Field(default=16 << 10, ge=1024)
     header_timeout_seconds: float = Field(default=10, gt=0)
-    body_timeout_seconds: float = Field(default=30, gt=0)
+    body_timeout_seconds: float = Field(
+        default=30,
+        gt=0,
+        description="until the response begins, each such span has to bring 1 KiB of the request's body, or its end; "
+        "any byte will do where the method is known by descriptors to take a stream of messages",
+    )
     write_timeout_seconds: float = Field(
         default=30, gt=0, description="how long a client may take none of what waits for it"
     )

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import ClassVar, Final, cast
 
@@ -11,6 +11,7 @@ from gateway.batching import BatchingWriter
 from gateway.downstream.exchange import Application, Upload
 from gateway.downstream.open_connections import OpenConnections
 from gateway.wire import http1
+from gateway.wire.body_pace import BodyPace, never_takes_stream
 from gateway.wire.http1 import BadRequestError, Body, EndlessBody, Http1Head
 
 _HEAD_END: Final = b"\r\n\r\n"
@@ -26,6 +27,9 @@ class Http1Limits:
     max_header_bytes: int = 16 << 10
     header_timeout_seconds: float = 10
     body_timeout_seconds: float = 30
+    """In which each KiB of a body has to come, until the response begins; see `BodyPace`."""
+    takes_stream: Callable[[bytes], bool] = never_takes_stream
+    """Whether the body of a request to this target is a stream of messages, which may come as slowly as it likes."""
     write_timeout_seconds: float = 30
     """How long a client may take none of what waits for it."""
     keep_alive_seconds: float = 75
@@ -72,6 +76,7 @@ class Http1Connection(asyncio.Protocol):
         self._connections = connections
         self._loop = asyncio.get_running_loop()
         self._buffer = b""
+        self._at = 0  # how much of the buffer is read: it is cut once a pipeline, not once a request
         self._body: Body | None = None
         self._exchange: Http1Exchange | None = None
         self._upload: Upload | None = None
@@ -82,6 +87,7 @@ class Http1Connection(asyncio.Protocol):
         self._looking = False
         self._quiet_since = self._moved_at = self._loop.time()
         self._unsent_bytes = 0
+        self._pace = BodyPace(self._quiet_since)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.Protocol`."""
@@ -105,7 +111,6 @@ class Http1Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`."""
         if self._body is not None:
-            self._quiet_since = self._loop.time()
             self._on_body(data)
         elif not self.closing:
             if not self._buffer:
@@ -136,6 +141,7 @@ class Http1Connection(asyncio.Protocol):
         self._reading = wanted
         if wanted:
             self._quiet_since = self._loop.time()
+            self._pace.restart(self._quiet_since)
             self.transport.resume_reading()
         else:
             self.transport.pause_reading()
@@ -164,10 +170,8 @@ class Http1Connection(asyncio.Protocol):
             self.transport.abort()  # what was written last is not read
             return
         quiet = now - self._quiet_since
-        if isinstance(self._body, EndlessBody):
-            return
         if self._body is not None:
-            if quiet > self._limits.body_timeout_seconds:
+            if self._body_is_late(now):
                 self._fail(
                     BadRequestError(408, "the body of the request did not come, or could not be passed on, in time")
                 )
@@ -184,6 +188,16 @@ class Http1Connection(asyncio.Protocol):
         self._unsent_bytes = unsent_bytes
         return now - self._moved_at > self._limits.write_timeout_seconds
 
+    def _body_is_late(self, now: float) -> bool:
+        exchange = self._exchange
+        if exchange is None:  # what is left of it nobody wants
+            return self._pace.is_late(now, self._limits.body_timeout_seconds, is_stream=lambda: False)
+        if exchange.started:
+            return False
+        return self._pace.is_late(
+            now, self._limits.body_timeout_seconds, is_stream=lambda: self._limits.takes_stream(exchange.target)
+        )
+
     def close_when_idle(self) -> None:
         """Takes no more requests; ends now or when the response is sent."""
         self.closing = True
@@ -193,15 +207,16 @@ class Http1Connection(asyncio.Protocol):
     def upgrade(self) -> None:
         """What comes from here on is no HTTP: the upload gets it as it comes."""
         self._body = EndlessBody()
-        early, self._buffer = self._buffer, b""
         self.read(True)
-        if early:
+        # While the request is still handled there is no upload; `_begin` passes on what came behind the head.
+        if self._upload is not None and (early := self._rest()):
             self._on_body(early)
 
     def exchange_ended(self, *, keep_alive: bool) -> None:
         """The response is sent."""
         self._exchange = self._upload = None
         self._quiet_since = self._loop.time()
+        self._pace.restart(self._quiet_since)
         self.closing = self.closing or not keep_alive
         if isinstance(self._body, EndlessBody):
             self._body = None
@@ -229,32 +244,40 @@ class Http1Connection(asyncio.Protocol):
             self._fail(error)
         finally:
             self._advancing = False
+            if self._at:
+                self._buffer = self._rest()
 
     def _begin(self) -> bool:
-        if self._buffer.startswith(b"\r\n"):  # RFC 9112, 2.2: to be ignored before a request
-            self._buffer = self._buffer.lstrip(b"\r\n")
-        end = self._buffer.find(_HEAD_END)
-        if end > self._limits.max_header_bytes or (end < 0 and len(self._buffer) > self._limits.max_header_bytes):
+        while self._buffer.startswith(b"\r\n", self._at):  # RFC 9112, 2.2: to be ignored before a request
+            self._at += 2
+        end = self._buffer.find(_HEAD_END, self._at)
+        if (len(self._buffer) if end < 0 else end) - self._at > self._limits.max_header_bytes:
             raise BadRequestError(431, f"the headers have more than {self._limits.max_header_bytes} bytes")
         if end < 0:
             return False
-        head = http1.parse_head(self._buffer[:end])
-        rest, self._buffer = self._buffer[end + len(_HEAD_END) :], b""
+        head = http1.parse_head(self._buffer[self._at : end])
+        self._at = end + len(_HEAD_END)
         self._discarded = 0
         self._body = http1.body_reader(head) if head.has_body else None
+        self._pace.restart(self._loop.time())
         exchange = self._exchange = Http1Exchange(self, head)
         upload = self._application.handle(head, exchange)
         self._upload = upload if self._exchange is exchange else None
         if self._body is None:
-            self._buffer = rest
             if self._upload is not None:
                 self._upload.body_ended()
             return True
+        rest = self._rest()
         if rest:
             self._on_body(rest)
         elif head.expects_continue and not isinstance(self._body, EndlessBody):
             self._continue()
         return True
+
+    def _rest(self) -> bytes:
+        """Takes what is not read out of the buffer."""
+        rest, self._buffer, self._at = self._buffer[self._at :], b"", 0
+        return rest
 
     def _continue(self) -> None:
         if self._exchange is not None:
@@ -265,6 +288,7 @@ class Http1Connection(asyncio.Protocol):
 
     def _on_body(self, data: bytes) -> None:
         assert self._body is not None
+        self._pace.heard(len(data), self._loop.time())
         try:
             part, rest = self._body.feed(data)
         except BadRequestError as error:
@@ -304,7 +328,7 @@ class Http1Connection(asyncio.Protocol):
         upload, exchange = self._upload, self._exchange
         self.closing = True
         self._upload = self._exchange = self._body = None
-        self._buffer = b""
+        self._buffer, self._at = b"", 0
         if exchange is not None:
             exchange.abandon()
         if upload is not None:
@@ -343,6 +367,11 @@ class Http1Exchange:
         self._keep_alive = head.keep_alive
         self._chunked = False
         self._over = False
+
+    @property
+    def target(self) -> bytes:
+        """Of the request."""
+        return self._head.target
 
     @property
     def congested(self) -> bool:

@@ -1,10 +1,8 @@
 """What a client may ask for over the WebSocket of a task: one JSON object a message, one answer to each."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
-
-from google.protobuf.message import Message
 
 from gateway.dialects import Asked
 from gateway.facades.failure import Failure
@@ -16,6 +14,9 @@ from gateway.wire.status import Code
 from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
 from troupe.api.orchestrator.v1.task_pb2 import TaskState
 
+TOO_MANY: Final = Failure(
+    Code.RESOURCE_EXHAUSTED, "too many requests wait for their answers; wait for some of them", "QUOTA_EXCEEDED"
+)
 _TIMEOUT_SECONDS: Final = 30
 
 
@@ -69,25 +70,17 @@ class Order:
         command = COMMANDS[self.name]
         dialect = JsonCall(
             head,
-            request=self._encoded,
+            request=lambda _body: self.request,
             response=command.response,
             answer=self._answer,
+            failed=self.failed,
             default_timeout_seconds=_TIMEOUT_SECONDS,
         )
         return Asked(method_path(command.method), dialect)
 
     def failed(self, failure: Failure) -> dict[str, Any]:
-        """The answer to it where it fails before it is a call."""
+        """The answer to it where it fails."""
         return {"error": {**self._marks(), **failure.fields()}}
-
-    def marked(self, answer: dict[str, Any]) -> dict[str, Any]:
-        """An error of the call, with what it answers."""
-        if "error" in answer:
-            return {"error": {**self._marks(), **answer["error"]}}
-        return answer
-
-    def _encoded(self, _body: bytes) -> Message:
-        return self.request
 
     def _answer(self, response: pb.CancelTaskResponse | pb.ResolveApprovalResponse) -> dict[str, Any]:
         return {"reply": {**self._marks(), "state": TaskState.Name(response.task.state)}}
@@ -95,42 +88,3 @@ class Order:
     def _marks(self) -> dict[str, str]:
         marks = {"request": self.name}
         return {**marks, "request_id": self.request.request_id} if self.request.request_id else marks
-
-
-class Answer:
-    """The `Downstream` of a command's call: takes the JSON of its answer."""
-
-    congested = False
-
-    def __init__(self, done: Callable[[bytes], None]) -> None:
-        self._done = done
-
-    def start(self, status: int, headers: Iterable[tuple[bytes, bytes]], *, length: int | None = None) -> None:
-        """See `Downstream`."""
-
-    def write(self, data: bytes) -> None:
-        """See `Downstream`."""
-
-    def end(self, data: bytes = b"", trailers: Iterable[tuple[bytes, bytes]] = ()) -> None:
-        """See `Downstream`."""
-        self._done(data)
-
-    def break_off(self) -> None:
-        """See `Downstream`."""
-        self._done(b"")
-
-    def pause_body(self) -> None:
-        """See `Downstream`."""
-
-    def resume_body(self) -> None:
-        """See `Downstream`."""
-
-
-def bad_message(error: RequestError) -> dict[str, Any]:
-    """The answer to a message that is no command."""
-    return {"error": Failure(error.code, str(error), "INVALID_REQUEST").fields()}
-
-
-TOO_MANY: Final = Failure(
-    Code.RESOURCE_EXHAUSTED, "too many requests wait for their answers; wait for some of them", "QUOTA_EXCEEDED"
-)

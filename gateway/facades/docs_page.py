@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any, Final
 
-from gateway.pages import Page
+from gateway.pages import Page, security_headers
 
 _STYLE: Final = """
 :root { --paper: #fbfaf7; --ink: #22252b; --muted: #63686f; --line: #dedad1; --accent: #a3432a; --code: #f1eee6; }
@@ -47,9 +47,7 @@ def page(description: Mapping[str, Any]) -> Page:
     headers = (
         (b"content-type", b"text/html; charset=utf-8"),
         (b"cache-control", b"no-cache"),
-        (b"content-security-policy", _POLICY.encode()),
-        (b"x-content-type-options", b"nosniff"),
-        (b"referrer-policy", b"no-referrer"),
+        *security_headers(_POLICY),
     )
     return Page(200, headers, "\n".join(_html(description)).encode())
 

@@ -1,9 +1,5 @@
 """The endpoints that are no stream: a task is submitted, its metrics are read."""
 
-from functools import partial
-
-from google.protobuf.message import Message
-
 from gateway.dialects import Asked
 from gateway.downstream.exchange import Downstream, Upload
 from gateway.facades import requests
@@ -49,14 +45,8 @@ def metrics(head: RequestHead, segment: bytes, query: bytes) -> Endpoint:
     """
     requests.no_query(query)
     request = pb.GetTaskMetricsRequest(task_id=requests.task_id_of(segment))
-    dialect = JsonCall(
-        head, request=partial(_same, request), response=pb.GetTaskMetricsResponse, answer=_metrics_fields
-    )
+    dialect = JsonCall(head, request=lambda _body: request, response=pb.GetTaskMetricsResponse, answer=_metrics_fields)
     return Endpoint("GetTaskMetrics", dialect)
-
-
-def _same(request: Message, _body: bytes) -> Message:
-    return request
 
 
 def _submitted(response: pb.SubmitTaskResponse) -> dict[str, object]:

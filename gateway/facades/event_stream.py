@@ -12,12 +12,11 @@ from typing import ClassVar, Final
 
 from gateway.dialects import Asked
 from gateway.downstream.exchange import Downstream, Upload
-from gateway.facades.events import CHECKPOINT, EventReader, NamedEvent
-from gateway.facades.failure import DRAINING, JSON_HEADERS, Failure
-from gateway.facades.messages import method_path, open_call
+from gateway.facades.events import CHECKPOINT, NamedEvent, WatchCall
+from gateway.facades.failure import DRAINING, Failure
+from gateway.facades.messages import method_path
 from gateway.facades.opening import OpenCall, OpenedCall
-from gateway.wire.dialect import Ending, Opening, ResponseHead
-from gateway.wire.framing import message_frame
+from gateway.wire.dialect import Ending, ResponseHead
 from gateway.wire.hpack_blocks import Headers
 from gateway.wire.metadata import GrpcStatus
 from gateway.wire.request import RequestHead
@@ -39,38 +38,20 @@ _RECONNECT: Final = b": connect again and go on where you were\nretry: 500\n\n"
 _SILENCE_SECONDS: Final = 0.5
 
 
-class _Events:
+class _Events(WatchCall):
     """The dialect of an event stream."""
 
     name: ClassVar[str] = "sse"
 
     def __init__(self, head: RequestHead, request: pb.WatchTaskRequest) -> None:
+        super().__init__(head, request)
         self.committed = False
         """Whether the client has seen the head of the response."""
-        self._head = head
-        self._request = request
-        self._events = EventReader()
-
-    def open(self) -> Opening:
-        """See `Dialect`."""
-        return open_call(self._head)
-
-    def request(self, data: bytes) -> bytes:
-        """See `Dialect`."""
-        return b""
-
-    def request_end(self) -> bytes:
-        """See `Dialect`."""
-        return message_frame(self._request.SerializeToString())
 
     def begin(self, metadata: Headers) -> ResponseHead | None:
         """See `Dialect`."""
         own = {name for name, _ in _HEADERS}
         return ResponseHead(200, (*_HEADERS, *[pair for pair in metadata if pair[0] not in own]))
-
-    def response(self, data: bytes) -> bytes:
-        """See `Dialect`."""
-        return self._events.feed(data, _write)
 
     def finish(self, outcome: GrpcStatus, trailers: Headers, *, started: bool) -> Ending:
         """See `Dialect`."""
@@ -80,7 +61,7 @@ class _Events:
         if failure is not None and self._reconnects and failure.code is Code.UNAVAILABLE:
             return Ending(ResponseHead(200, _HEADERS), _OPENING + _failed(failure))
         if failure is not None:
-            return Ending(ResponseHead(failure.http_status, JSON_HEADERS), failure.json().encode() + b"\n")
+            return failure.ending()
         return Ending(_NO_MORE if self._request.after_sequence else ResponseHead(200, _HEADERS))
 
     @property
@@ -88,11 +69,10 @@ class _Events:
         """Whether a browser connects again by itself, and would never try again if it was told 503."""
         return bool(self._head.get(b"last-event-id"))
 
-
-def _write(event: NamedEvent) -> bytes:
-    if event.name == CHECKPOINT:
-        return b": checkpoint %d\n\n" % event.sequence
-    return f"event: {event.name}\nid: {event.sequence}\ndata: {event.json}\n\n".encode()
+    def _write(self, event: NamedEvent) -> bytes:
+        if event.name == CHECKPOINT:
+            return b": checkpoint %d\n\n" % event.sequence
+        return f"event: {event.name}\nid: {event.sequence}\ndata: {event.json}\n\n".encode()
 
 
 def _failed(failure: Failure) -> bytes:

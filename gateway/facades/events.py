@@ -1,11 +1,12 @@
 """Events of tasks as JSON: the same for every facade."""
 
-from collections.abc import Callable
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.facades.failure import compact_json
-from gateway.facades.messages import MessageReader, decode, to_fields
+from gateway.facades.messages import MessageReader, TaskCall, to_fields
+from gateway.wire.json_text import compact_json
+from gateway.wire.request import RequestHead
 from troupe.api.orchestrator.v1 import event_pb2
 from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
 
@@ -29,24 +30,38 @@ class EventReader:
     """Events out of the gRPC body of `WatchTask`."""
 
     def __init__(self) -> None:
-        self._messages = MessageReader()
-        self.last_name = ""
-        """Of the newest event; empty before the first."""
+        self._responses = MessageReader(pb.WatchTaskResponse)
 
-    def feed(self, data: bytes, write: Callable[[NamedEvent], bytes]) -> bytes:
-        """The part of the client's body that a part of the backend's gives.
+    def feed(self, data: bytes) -> list[NamedEvent]:
+        """The events that are whole with the next bytes.
 
         Raises:
             ResponseError: the backend sent what are no events.
         """
-        parts: list[bytes] = []
-        for message in self._messages.feed(data):
-            for event in decode(pb.WatchTaskResponse, message).events:
-                named = _named(event)
-                if named.name != CHECKPOINT:
-                    self.last_name = named.name
-                parts.append(write(named))
-        return b"".join(parts)
+        return [_named(event) for response in self._responses.feed(data) for event in response.events]
+
+
+class WatchCall(TaskCall):
+    """The dialect of a call that watches a task."""
+
+    def __init__(self, head: RequestHead, request: pb.WatchTaskRequest) -> None:
+        super().__init__(head)
+        self._request = request
+        self._events = EventReader()
+        self._last_name = ""  # of the newest event
+
+    def response(self, data: bytes) -> bytes:
+        """See `Dialect`."""
+        events = self._events.feed(data)
+        self._last_name = next((e.name for e in reversed(events) if e.name != CHECKPOINT), self._last_name)
+        return b"".join(map(self._write, events))
+
+    def _message(self) -> pb.WatchTaskRequest:
+        return self._request
+
+    @abstractmethod
+    def _write(self, event: NamedEvent) -> bytes:
+        """An event as the client gets it."""
 
 
 def _named(event: event_pb2.TaskEvent) -> NamedEvent:

@@ -1,19 +1,18 @@
 """Errors as JSON: `{"error": {"code", "message", "reason"}}`, and the HTTP status that goes with them."""
 
-import binascii
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import unquote
 
 from google.protobuf.message import DecodeError
-from google.rpc import error_details_pb2, status_pb2
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
 
 from gateway.pages import Page
-from gateway.wire.connect_errors import code_of
+from gateway.wire import status
+from gateway.wire.dialect import Ending, RequestError, ResponseHead
+from gateway.wire.hpack_blocks import Headers
+from gateway.wire.json_text import compact_json
 from gateway.wire.metadata import GrpcStatus
-from gateway.wire.request import Headers
 from gateway.wire.status import Code
 
 JSON_HEADERS: Final[Headers] = (
@@ -24,22 +23,7 @@ JSON_HEADERS: Final[Headers] = (
 DRAINING: Final = "SERVER_DRAINING"
 _TOO_LARGE: Final = "MESSAGE_TOO_LARGE"
 
-# https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto
-_HTTP_STATUS: Final[Mapping[Code, int]] = {
-    Code.INVALID_ARGUMENT: 400,
-    Code.FAILED_PRECONDITION: 400,
-    Code.OUT_OF_RANGE: 400,
-    Code.UNAUTHENTICATED: 401,
-    Code.PERMISSION_DENIED: 403,
-    Code.NOT_FOUND: 404,
-    Code.ALREADY_EXISTS: 409,
-    Code.ABORTED: 409,
-    Code.RESOURCE_EXHAUSTED: 429,
-    Code.UNIMPLEMENTED: 501,
-    Code.UNAVAILABLE: 503,
-    Code.DEADLINE_EXCEEDED: 504,
-}
-HTTP_STATUSES: Final = tuple(sorted({*_HTTP_STATUS.values(), 413, 500}))
+HTTP_STATUSES: Final = tuple(sorted({413, *[status.to_http(code) for code in Code if code is not Code.OK]}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +41,10 @@ class Failure:
         """What a call's status says; None when it is OK."""
         if outcome.code == b"0":
             return None
-        fields = dict(outcome.pairs)
-        info, bad = _details(fields.get(b"grpc-status-details-bin", b""))
+        info, bad = _details(outcome)
         return cls(
-            code=code_of(outcome),
-            message=unquote(fields.get(b"grpc-message", b"").decode("latin-1")),
+            code=outcome.error_code,
+            message=outcome.message,
             reason=info.reason,
             metadata=dict(info.metadata),
             violations=tuple(
@@ -69,15 +52,20 @@ class Failure:
             ),
         )
 
+    @classmethod
+    def of_request(cls, error: RequestError) -> "Failure":
+        """What is wrong with a request that is no call."""
+        return cls(error.code, str(error), "INVALID_REQUEST")
+
     @property
     def http_status(self) -> int:
         """The HTTP status for the code."""
-        return 413 if self.reason == _TOO_LARGE else _HTTP_STATUS.get(self.code, 500)
+        return 413 if self.reason == _TOO_LARGE else status.to_http(self.code)
 
     @property
     def of_client(self) -> bool:
         """Whether the same request would fail again."""
-        return self.http_status < 500 and self.code is not Code.RESOURCE_EXHAUSTED
+        return self.http_status < 500 and self.code not in (Code.RESOURCE_EXHAUSTED, Code.CANCELLED)
 
     def fields(self) -> dict[str, Any]:
         """What stands in `error`."""
@@ -90,26 +78,27 @@ class Failure:
             fields["violations"] = list(self.violations)
         return fields
 
+    def answer(self) -> dict[str, Any]:
+        """The error as an answer."""
+        return {"error": self.fields()}
+
     def json(self) -> str:
-        """The error in one line."""
-        return compact_json({"error": self.fields()})
+        """The answer in one line."""
+        return compact_json(self.answer())
 
-    def page(self, status: int, *headers: tuple[bytes, bytes]) -> Page:
+    def ending(self) -> Ending:
+        """The response of a call that failed before its response began."""
+        return Ending(ResponseHead(self.http_status, JSON_HEADERS), self.json().encode() + b"\n")
+
+    def page(self, http_status: int, *headers: tuple[bytes, bytes]) -> Page:
         """A response of its own."""
-        return Page(status, (*JSON_HEADERS, *headers), self.json().encode() + b"\n")
+        return Page(http_status, (*JSON_HEADERS, *headers), self.json().encode() + b"\n")
 
 
-def compact_json(value: object) -> str:
-    """JSON in one line."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
-def _details(encoded: bytes) -> tuple[error_details_pb2.ErrorInfo, error_details_pb2.BadRequest]:
-    info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+def _details(outcome: GrpcStatus) -> tuple[ErrorInfo, BadRequest]:
+    found = {detail.type_name: detail.value for detail in outcome.details}
     try:
-        status = status_pb2.Status.FromString(binascii.a2b_base64(encoded + b"=" * (-len(encoded) % 4)))
-        for detail in status.details:
-            _ = detail.Unpack(info) or detail.Unpack(bad)
-    except (binascii.Error, DecodeError):
-        pass  # what the status says besides still stands
-    return info, bad
+        info = ErrorInfo.FromString(found.get(ErrorInfo.DESCRIPTOR.full_name, b""))
+        return info, BadRequest.FromString(found.get(BadRequest.DESCRIPTOR.full_name, b""))
+    except DecodeError:  # what the status says besides still stands
+        return ErrorInfo(), BadRequest()

@@ -1,23 +1,26 @@
 """Calls of the task API as the facades make them: one request message, and answers that become JSON."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar, Final, TypeVar
+from typing import Any, ClassVar, Final, Generic, TypeVar
 
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError, Message
 
-from gateway.facades.failure import JSON_HEADERS, Failure, compact_json
+from gateway.facades.failure import JSON_HEADERS, Failure
 from gateway.wire.dialect import Ending, Opening, RequestError, ResponseError, ResponseHead
-from gateway.wire.framing import HEADER, HEADER_BYTES, message_frame
+from gateway.wire.framing import MessageCutter, MessageLimitError, message_frame
 from gateway.wire.hpack_blocks import Headers
+from gateway.wire.json_text import compact_json
 from gateway.wire.metadata import GrpcStatus
 from gateway.wire.request import RequestHead
 from gateway.wire.status import Code
 from gateway.wire.timeout import parse_grpc_timeout
 from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
 
-_SERVICE: Final = pb.DESCRIPTOR.services_by_name["OrchestratorService"].full_name
 MessageT = TypeVar("MessageT", bound=Message)
+
+_SERVICE: Final = pb.DESCRIPTOR.services_by_name["OrchestratorService"].full_name
 _MAX_RESPONSE_BYTES: Final = 64 << 20
 _OWN: Final[Headers] = (
     (b"te", b"trailers"),
@@ -29,43 +32,6 @@ _OWN: Final[Headers] = (
 def method_path(name: str) -> bytes:
     """The path of a method of the task API."""
     return f"/{_SERVICE}/{name}".encode()
-
-
-class MessageReader:
-    """Cuts a gRPC body into its messages."""
-
-    def __init__(self) -> None:
-        self._buffer = b""
-
-    def feed(self, data: bytes) -> list[bytes]:
-        """The messages that are complete now.
-
-        Raises:
-            ResponseError: one is compressed, or too long.
-        """
-        data = self._buffer + data
-        messages, position = [], 0
-        while len(data) - position >= HEADER_BYTES:
-            flags, length = HEADER.unpack_from(data, position)
-            if flags:
-                raise ResponseError(f"the backend sent a message with the flags {flags:#04x}, which nobody asked for")
-            if length > _MAX_RESPONSE_BYTES:
-                raise ResponseError(f"the backend sent a message of {length} bytes", Code.RESOURCE_EXHAUSTED)
-            end = position + HEADER_BYTES + length
-            if end > len(data):
-                break
-            messages.append(data[position + HEADER_BYTES : end])
-            position = end
-        self._buffer = data[position:]
-        return messages
-
-
-def open_call(head: RequestHead, default_timeout_seconds: float | None = None) -> Opening:
-    """What a facade's call asks of the backend; a client may set its deadline by `grpc-timeout`."""
-    timeout = head.get(b"grpc-timeout")
-    if timeout:
-        return Opening((*_OWN, (b"grpc-timeout", timeout)), parse_grpc_timeout(timeout))
-    return Opening(_OWN, default_timeout_seconds)
 
 
 def to_fields(message: Message) -> dict[str, Any]:
@@ -80,7 +46,79 @@ def to_fields(message: Message) -> dict[str, Any]:
         raise ResponseError(f"the backend's answer cannot be written as JSON ({error})") from None
 
 
-class JsonCall:
+class MessageReader(Generic[MessageT]):
+    """Reads the messages of a kind out of a gRPC body."""
+
+    def __init__(self, kind: type[MessageT]) -> None:
+        self._kind = kind
+        self._cutter = MessageCutter(max_message_bytes=_MAX_RESPONSE_BYTES)
+
+    def feed(self, data: bytes) -> list[MessageT]:
+        """The messages that are whole with the next bytes.
+
+        Raises:
+            ResponseError: one is compressed, too long, or of another kind.
+        """
+        try:
+            return [self._read(flags, message) for flags, message in self._cutter.feed(data)]
+        except MessageLimitError as error:
+            raise ResponseError(f"a message of the backend has {error}", Code.RESOURCE_EXHAUSTED) from None
+
+    def _read(self, flags: int, message: bytes) -> MessageT:
+        if flags:
+            raise ResponseError(f"the backend sent a message with the flags {flags:#04x}, which nobody asked for")
+        try:
+            return self._kind.FromString(message)
+        except DecodeError as error:
+            raise ResponseError(f"the backend sent what is no {self._kind.__name__} ({error})") from None
+
+
+class TaskCall(ABC):
+    """The dialect of a call with one request message; a client may set its deadline by `grpc-timeout`."""
+
+    name: ClassVar[str]
+
+    def __init__(self, head: RequestHead, *, default_timeout_seconds: float | None = None) -> None:
+        self._head = head
+        self._default_timeout_seconds = default_timeout_seconds
+
+    def open(self) -> Opening:
+        """See `Dialect`."""
+        timeout = self._head.get(b"grpc-timeout")
+        if timeout:
+            return Opening((*_OWN, (b"grpc-timeout", timeout)), parse_grpc_timeout(timeout))
+        return Opening(_OWN, self._default_timeout_seconds)
+
+    def request(self, data: bytes) -> bytes:
+        """See `Dialect`: most of these requests are in the path, and a body means nothing."""
+        return b""
+
+    def request_end(self) -> bytes:
+        """See `Dialect`."""
+        return message_frame(self._message().SerializeToString())
+
+    def begin(self, metadata: Headers) -> ResponseHead | None:
+        """See `Dialect`."""
+        return None
+
+    @abstractmethod
+    def response(self, data: bytes) -> bytes:
+        """See `Dialect`."""
+
+    @abstractmethod
+    def finish(self, outcome: GrpcStatus, trailers: Headers, *, started: bool) -> Ending:
+        """See `Dialect`."""
+
+    @abstractmethod
+    def _message(self) -> Message:
+        """The request, when all of the client's has come.
+
+        Raises:
+            RequestError: the client's is not what it should be.
+        """
+
+
+class JsonCall(TaskCall):
     """A unary call that is answered with JSON."""
 
     name: ClassVar[str] = "http-json"
@@ -92,18 +130,21 @@ class JsonCall:
         request: Callable[[bytes], Message],
         response: type[Message],
         answer: Callable[[Any], object],
+        failed: Callable[[Failure], object] = Failure.answer,
         max_body_bytes: int = 0,
         default_timeout_seconds: float | None = None,
     ) -> None:
-        """`request` reads the body, `answer` turns the response into JSON. With no room for it, a body is ignored."""
-        self._default_timeout_seconds = default_timeout_seconds
-        self._head = head
+        """`request` reads the body, `answer` and `failed` turn what comes of it into values for JSON.
+
+        With no room for it, a body is ignored.
+        """
+        super().__init__(head, default_timeout_seconds=default_timeout_seconds)
         self._request = request
-        self._response = response
         self._answer = answer
+        self._failed = failed
         self._max_body_bytes = max_body_bytes
         self._body = bytearray()
-        self._reader = MessageReader()
+        self._reader = MessageReader(response)
         self._json = b""
 
     def open(self) -> Opening:
@@ -111,7 +152,7 @@ class JsonCall:
         if self._max_body_bytes and self._head.get(b"content-encoding") not in {b"", b"identity"}:
             encoding = self._head.get(b"content-encoding").decode("latin-1")
             raise RequestError(f"the body has the `content-encoding` {encoding!r}; send it as it is")
-        return open_call(self._head, self._default_timeout_seconds)
+        return super().open()
 
     def request(self, data: bytes) -> bytes:
         """See `Dialect`."""
@@ -123,18 +164,10 @@ class JsonCall:
             )
         return b""
 
-    def request_end(self) -> bytes:
-        """See `Dialect`."""
-        return message_frame(self._request(bytes(self._body)).SerializeToString())
-
-    def begin(self, metadata: Headers) -> ResponseHead | None:
-        """See `Dialect`."""
-        return None
-
     def response(self, data: bytes) -> bytes:
         """See `Dialect`."""
         for message in self._reader.feed(data):
-            self._json = compact_json(self._answer(decode(self._response, message))).encode() + b"\n"
+            self._json = _line(self._answer(message))
         return b""
 
     def finish(self, outcome: GrpcStatus, trailers: Headers, *, started: bool) -> Ending:
@@ -144,16 +177,11 @@ class JsonCall:
             failure = Failure(Code.INTERNAL, "the backend ended the call without an answer")
         if failure is None:
             return Ending(ResponseHead(200, JSON_HEADERS), self._json)
-        return Ending(ResponseHead(failure.http_status, JSON_HEADERS), failure.json().encode() + b"\n")
+        return Ending(ResponseHead(failure.http_status, JSON_HEADERS), _line(self._failed(failure)))
+
+    def _message(self) -> Message:
+        return self._request(bytes(self._body))
 
 
-def decode(kind: type[MessageT], data: bytes) -> MessageT:
-    """A message of the backend.
-
-    Raises:
-        ResponseError: it is none.
-    """
-    try:
-        return kind.FromString(data)
-    except DecodeError as error:
-        raise ResponseError(f"the backend sent what is no {kind.__name__} ({error})") from None
+def _line(value: object) -> bytes:
+    return compact_json(value).encode() + b"\n"

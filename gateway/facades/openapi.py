@@ -6,15 +6,15 @@ Schemas of answers come from the contract, lists of names from the code that rea
 """
 
 import json
-from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any, Final
 
-from gateway.facades.commands import COMMANDS
+from gateway.facades.commands import COMMANDS, Command
 from gateway.facades.events import CHECKPOINT, EVENT_NAMES
 from gateway.facades.failure import HTTP_STATUSES
 from gateway.facades.requests import RUN_TASK_FIELDS
 from gateway.facades.schemas import Schema, Schemas
+from gateway.wire.http1 import PHRASES
 from troupe.api.orchestrator.v1 import event_pb2, task_pb2
 
 _FIELDS: Final[dict[str, Schema]] = {
@@ -76,7 +76,7 @@ def document(*, max_body_bytes: int) -> dict[str, Any]:
         "/ws/{task_id}": {"get": _socket()},
     }
     for name, command in COMMANDS.items():
-        schemas.components[f"{name}_message"] = _command(schemas, name, command.request.DESCRIPTOR, command.fields)
+        schemas.components[f"{name}_message"] = _command(schemas, name, command)
     schemas.components |= {
         "RunTask": _object(_FIELDS, required=["user_input"]),
         "TaskCreated": _object(
@@ -129,14 +129,12 @@ def _run_task(max_body_bytes: int) -> Schema:
         "requestBody": {
             "required": True,
             "description": f"At most {max_body_bytes} bytes. Fields that are not known are refused.",
-            "content": _json({"$ref": "#/components/schemas/RunTask"}, example),
+            "content": _json(_ref("RunTask"), example),
         },
         "responses": {
             "200": {
                 "description": "The task is stored.",
-                "content": _json(
-                    {"$ref": "#/components/schemas/TaskCreated"}, {"task_id": "01jexample", "steps_created": 3}
-                ),
+                "content": _json(_ref("TaskCreated"), {"task_id": "01jexample", "steps_created": 3}),
             },
             **_errors(),
         },
@@ -208,11 +206,11 @@ def _socket() -> Schema:
     }
 
 
-def _command(schemas: Schemas, name: str, request: Any, fields: Any) -> Schema:
-    schemas.of(request)
-    whole = schemas.components.pop(request.name)["properties"]
-    required = [each for each in fields if each in {"step_id", "decision"}]
-    return _object({name: _object({each: whole[each] for each in fields}, required=required)}, required=[name])
+def _command(schemas: Schemas, name: str, command: Command) -> Schema:
+    schemas.of(command.request.DESCRIPTOR)
+    whole = schemas.components.pop(command.request.DESCRIPTOR.name)["properties"]
+    required = [each for each in command.fields if each in {"step_id", "decision"}]
+    return _object({name: _object({each: whole[each] for each in command.fields}, required=required)}, required=[name])
 
 
 def _error() -> Schema:
@@ -233,7 +231,7 @@ def _error() -> Schema:
 def _errors() -> Schema:
     content = _json(_ref("ErrorAnswer"), _ERROR_EXAMPLE)
     errors: Schema = {
-        str(status): {"description": HTTPStatus(status).phrase, "content": content} for status in HTTP_STATUSES
+        str(status): {"description": PHRASES[status].decode(), "content": content} for status in HTTP_STATUSES
     }
     return errors | {"403": {"description": "Forbidden; where pages of your origin may not call, in plain text."}}
 

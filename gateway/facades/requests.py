@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote
 
@@ -12,7 +12,9 @@ from google.protobuf.message import Message
 from gateway.wire.dialect import RequestError
 from gateway.wire.request import RequestHead
 from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
+from troupe.api.orchestrator.v1 import task_pb2
 
+RUN_TASK_FIELDS: Final = ("user_input", "request_id", "model", "conversation_id", "labels")
 _MAX_SEQUENCE: Final = (1 << 63) - 1
 _MAX_TASK_ID_CHARS: Final = 128
 _MAX_PARAMETERS: Final = 32
@@ -27,12 +29,22 @@ def run_task(body: bytes) -> pb.SubmitTaskRequest:
     """
     fields = _object(body)
     check_known(fields, RUN_TASK_FIELDS, "field")
-    request = pb.SubmitTaskRequest()
-    for name, value in fields.items():
-        RUN_TASK_FIELDS[name](request, name, value)
-    if not request.task.input.strip():
+    texts = {name: _text(name, fields.get(name, "")) for name in RUN_TASK_FIELDS if name != "labels"}
+    if not texts["user_input"].strip():
         raise RequestError("`user_input` is missing or blank; say in it what is to be done")
-    return request
+    task = task_pb2.TaskSpec(
+        input=texts["user_input"],
+        model=texts["model"],
+        conversation_id=texts["conversation_id"],
+        labels=_labels(fields.get("labels", {})),
+    )
+    return pb.SubmitTaskRequest(task=task, request_id=texts["request_id"])
+
+
+def _labels(value: object) -> dict[str, str]:
+    if not isinstance(value, dict):
+        raise RequestError(f"`labels` is {shown(value)}; send an object of strings")
+    return {_text("key of labels", key): _text(f"labels.{key}", label) for key, label in value.items()}
 
 
 def _object(body: bytes) -> dict[str, Any]:
@@ -90,12 +102,7 @@ def shown(value: object) -> str:
     return text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}…"
 
 
-def text_of(name: str, value: object) -> str:
-    """A field that must be text.
-
-    Raises:
-        RequestError: it is none.
-    """
+def _text(name: str, value: object) -> str:
     if not isinstance(value, str):
         raise RequestError(f"`{name}` is {shown(value)}; send a string")
     try:
@@ -103,38 +110,6 @@ def text_of(name: str, value: object) -> str:
     except UnicodeEncodeError:
         raise RequestError(f"`{name}` holds half of a surrogate pair, which is no text") from None
     return value
-
-
-def _set_input(request: pb.SubmitTaskRequest, name: str, value: object) -> None:
-    request.task.input = text_of(name, value)
-
-
-def _set_request_id(request: pb.SubmitTaskRequest, name: str, value: object) -> None:
-    request.request_id = text_of(name, value)
-
-
-def _set_model(request: pb.SubmitTaskRequest, name: str, value: object) -> None:
-    request.task.model = text_of(name, value)
-
-
-def _set_conversation_id(request: pb.SubmitTaskRequest, name: str, value: object) -> None:
-    request.task.conversation_id = text_of(name, value)
-
-
-def _set_labels(request: pb.SubmitTaskRequest, name: str, value: object) -> None:
-    if not isinstance(value, dict):
-        raise RequestError(f"`{name}` is {shown(value)}; send an object of strings")
-    for key, label in value.items():
-        request.task.labels[text_of(f"key of {name}", key)] = text_of(f"{name}.{key}", label)
-
-
-RUN_TASK_FIELDS: Final[Mapping[str, Callable[[pb.SubmitTaskRequest, str, object], None]]] = {
-    "user_input": _set_input,
-    "request_id": _set_request_id,
-    "model": _set_model,
-    "conversation_id": _set_conversation_id,
-    "labels": _set_labels,
-}
 
 
 def task_id_of(segment: bytes) -> str:

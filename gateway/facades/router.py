@@ -50,7 +50,7 @@ class Facades:
                 case [b"", kind, segment] if kind in self._of_tasks and segment:
                     return _wrong_method(head, b"GET") or self._of_tasks[kind](head, segment, query)
         except RequestError as error:
-            return Failure(error.code, str(error), "INVALID_REQUEST").page(400)
+            return Failure.of_request(error).page(400)
         return None
 
     def _stream(self, head: RequestHead, segment: bytes, query: bytes) -> Facade:

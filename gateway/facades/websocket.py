@@ -1,10 +1,9 @@
 """A task over a WebSocket: events as text messages, and a way back. RFC 6455."""
 
 import asyncio
-import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
 from wsproto.connection import Connection, ConnectionState, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Event, Message, Ping, TextMessage
@@ -12,14 +11,15 @@ from wsproto.utilities import generate_accept_token
 
 from gateway.dialects import Asked
 from gateway.downstream.exchange import Downstream, Upload
-from gateway.facades.commands import TOO_MANY, Answer, Order, bad_message
-from gateway.facades.events import CHECKPOINT, TERMINAL, EventReader, NamedEvent
-from gateway.facades.failure import DRAINING, Failure, compact_json
-from gateway.facades.messages import method_path, open_call
+from gateway.facades.commands import TOO_MANY, Order
+from gateway.facades.diverted import Diverted
+from gateway.facades.events import CHECKPOINT, TERMINAL, NamedEvent, WatchCall
+from gateway.facades.failure import DRAINING, Failure
+from gateway.facades.messages import method_path
 from gateway.facades.opening import OpenCall
-from gateway.wire.dialect import Ending, Opening, RequestError, ResponseHead
-from gateway.wire.framing import message_frame
+from gateway.wire.dialect import Ending, RequestError
 from gateway.wire.hpack_blocks import Headers
+from gateway.wire.json_text import compact_json
 from gateway.wire.metadata import GrpcStatus
 from gateway.wire.request import RequestHead
 from gateway.wire.status import Code
@@ -46,43 +46,21 @@ class SocketLimits:
     frames_per_second: float = 8
 
 
-class _Events:
+class _Events(WatchCall):
     """The dialect of the events: each is a frame of the socket."""
 
     name: ClassVar[str] = "websocket"
 
     def __init__(self, head: RequestHead, request: pb.WatchTaskRequest, *, frame: Callable[[str], bytes]) -> None:
+        super().__init__(head, request)
         self.failure: Failure | None = None
-        self._head = head
-        self._request = request
         self._frame = frame
-        self._events = EventReader()
-
-    def open(self) -> Opening:
-        """See `Dialect`."""
-        return open_call(self._head)
-
-    def request(self, data: bytes) -> bytes:
-        """See `Dialect`."""
-        return b""
-
-    def request_end(self) -> bytes:
-        """See `Dialect`."""
-        return message_frame(self._request.SerializeToString())
-
-    def begin(self, metadata: Headers) -> ResponseHead | None:
-        """See `Dialect`."""
-        return None
-
-    def response(self, data: bytes) -> bytes:
-        """See `Dialect`."""
-        return self._events.feed(data, self._write)
 
     def finish(self, outcome: GrpcStatus, trailers: Headers, *, started: bool) -> Ending:
         """See `Dialect`."""
         self.failure = Failure.of(outcome)
-        behind_the_end = self._request.after_sequence and not self._events.last_name
-        if self.failure is None and not behind_the_end and self._events.last_name not in TERMINAL:
+        behind_the_end = self._request.after_sequence and not self._last_name
+        if self.failure is None and not behind_the_end and self._last_name not in TERMINAL:
             self.failure = Failure(Code.UNAVAILABLE, "the backend ended the stream before the task had ended")
         return Ending(None)
 
@@ -122,7 +100,10 @@ class TaskSocket:
             101, ((b"upgrade", b"websocket"), (b"connection", b"Upgrade"), (b"sec-websocket-accept", token))
         )
         self._timer = self._loop.call_later(self._limits.ping_seconds, self._ping)
-        watch = calls(Asked(method_path("WatchTask"), self._events), _EventsSide(self))
+        watch = calls(
+            Asked(method_path("WatchTask"), self._events),
+            Diverted(write=self._on_events, ended=self._on_events_ended, congested=lambda: downstream.congested),
+        )
         if not self._closing:
             self._watch = watch
             watch.body_ended()
@@ -156,17 +137,11 @@ class TaskSocket:
 
     # From the call that watches the task.
 
-    @property
-    def congested(self) -> bool:
-        """Whether the client reads too slowly."""
-        return self._downstream.congested
-
-    def events(self, frames: bytes) -> None:
-        """Sends frames with events."""
+    def _on_events(self, frames: bytes) -> None:
         if not self._closing:
             self._downstream.write(frames)
 
-    def events_ended(self) -> None:
+    def _on_events_ended(self, _data: bytes) -> None:
         """Says why there are no more."""
         self._watch = None
         failure = self._events.failure
@@ -177,7 +152,7 @@ class TaskSocket:
         elif failure.reason == DRAINING:
             self._close(GOING_AWAY, "connect again and go on where you were")
         else:
-            self._send({"error": failure.fields()})
+            self._send(failure.json())
             self._close(POLICY if failure.of_client else BROKEN, failure.message)
 
     @property
@@ -225,27 +200,27 @@ class TaskSocket:
                     raise RequestError("the message is binary; send JSON as text")
                 self._obey(Order.read(text, self._task_id))
             except RequestError as error:
-                self._send(bad_message(error))
+                self._send(Failure.of_request(error).json())
 
     def _obey(self, order: Order) -> None:
         if self._waiting >= self._limits.max_waiting:
-            self._send(order.failed(TOO_MANY))
+            self._send(compact_json(order.failed(TOO_MANY)))
             return
 
         def answered(answer: bytes) -> None:
             self._waiting -= 1
-            self._send(order.marked(json.loads(answer)))
+            self._send(answer.decode().rstrip())
 
         # It goes on when the client has gone: who cancels a task and leaves means it.
         self._waiting += 1
-        self._calls(order.asked(self._head), Answer(answered)).body_ended()
+        self._calls(order.asked(self._head), Diverted(ended=answered)).body_ended()
 
     def _frame(self, text: str) -> bytes:
         return self._peer.send(TextMessage(data=text))
 
-    def _send(self, message: dict[str, Any]) -> None:
+    def _send(self, text: str) -> None:
         if not self._closing:
-            self._write(self._frame(compact_json(message)))
+            self._write(self._frame(text))
 
     def _write(self, data: bytes) -> None:
         self._downstream.write(data)
@@ -287,36 +262,3 @@ class TaskSocket:
         if self._timer is not None:
             self._timer.cancel()
         self._timer = None if seconds is None else self._loop.call_later(seconds, then)
-
-
-class _EventsSide:
-    """The `Downstream` of the call that watches the task."""
-
-    def __init__(self, socket: TaskSocket) -> None:
-        self._socket = socket
-
-    @property
-    def congested(self) -> bool:
-        """See `Downstream`."""
-        return self._socket.congested
-
-    def start(self, status: int, headers: Iterable[tuple[bytes, bytes]], *, length: int | None = None) -> None:
-        """See `Downstream`."""
-
-    def write(self, data: bytes) -> None:
-        """See `Downstream`."""
-        self._socket.events(data)
-
-    def end(self, data: bytes = b"", trailers: Iterable[tuple[bytes, bytes]] = ()) -> None:
-        """See `Downstream`."""
-        self._socket.events_ended()
-
-    def break_off(self) -> None:
-        """See `Downstream`."""
-        self._socket.events_ended()
-
-    def pause_body(self) -> None:
-        """See `Downstream`."""
-
-    def resume_body(self) -> None:
-        """See `Downstream`."""

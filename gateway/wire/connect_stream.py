@@ -35,7 +35,7 @@ class ConnectStream:
 
     name: ClassVar[str] = "connect"
 
-    __slots__ = ("_boundary", "_codec", "_content_type", "_encoding", "_head", "_request_gzip", "_scanner", "_terms")
+    __slots__ = ("_boundary", "_codec", "_content_type", "_encoding", "_head", "_scanner", "_terms")
 
     def __init__(
         self,

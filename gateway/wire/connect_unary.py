@@ -5,7 +5,7 @@ https://connectrpc.com/docs/protocol/#unary-request
 
 from typing import ClassVar, Final
 
-from gateway.wire import compression
+from gateway.wire import compression, status
 from gateway.wire.connect import (
     Codec,
     ConnectTerms,
@@ -17,7 +17,7 @@ from gateway.wire.connect import (
     opening,
     split_encoding,
 )
-from gateway.wire.connect_errors import code_of, error_object, http_status, to_json
+from gateway.wire.connect_errors import error_object, to_json
 from gateway.wire.connect_media import CODECS, ConnectMedia, ConnectQuery
 from gateway.wire.dialect import Ending, Opening, RequestError, ResponseError, ResponseHead
 from gateway.wire.framing import MessageCutter, MessageTooLargeError, message_frame
@@ -126,8 +126,8 @@ class ConnectUnary:
 
     def _error_status(self, outcome: GrpcStatus) -> int:
         # What is refused before it is looked at is not here; what the backend does not do is not implemented.
-        code = code_of(outcome)
-        return 404 if code is Code.UNIMPLEMENTED and not self._served else http_status(code)
+        code = outcome.error_code
+        return 404 if code is Code.UNIMPLEMENTED and not self._served else status.to_http(code)
 
     def _response_body(self) -> tuple[bytes, bool]:
         """The body, and whether it is gzip."""

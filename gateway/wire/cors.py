@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Final
 
-Headers = tuple[tuple[bytes, bytes], ...]
+from gateway.wire.hpack_blocks import Headers
 
 VARY: Final = (b"vary", b"origin")
 _ALWAYS_EXPOSED: Final = (b"grpc-status", b"grpc-message", b"grpc-status-details-bin", b"x-request-id")

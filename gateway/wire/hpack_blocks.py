@@ -1,17 +1,14 @@
-"""Header blocks without a dynamic table: equal headers give equal blocks, so both ways can be remembered. RFC 7541."""
+"""Writes header blocks without a dynamic table: equal headers give equal blocks, which can be kept. RFC 7541."""
 
 from collections.abc import Iterable
-from functools import lru_cache
 from typing import Final
 
-from hpack import Decoder, HPACKError
-
 Headers = tuple[tuple[bytes, bytes], ...]
+"""Names, in lower case, and values, in order."""
 
 MAX_HEADER_LIST_BYTES: Final = 64 << 10
 METHOD_POST: Final = b"\x83"
 SCHEME_HTTP: Final = b"\x86"
-_CACHED_BLOCK_BYTES: Final = 2048
 
 
 class HeaderBlockError(ValueError):
@@ -21,30 +18,6 @@ class HeaderBlockError(ValueError):
 def encode(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     """The headers as literals that no table keeps."""
     return b"".join([b"\x00" + _string(name) + _string(value) for name, value in headers])
-
-
-def decode(block: bytes) -> Headers:
-    """The headers of a block of a peer that was told to use no dynamic table.
-
-    Equal blocks may give the same object.
-
-    Raises:
-        HeaderBlockError: the block is broken, or too long when it is unpacked.
-    """
-    return _decode_cached(block) if len(block) <= _CACHED_BLOCK_BYTES else _decode(block)
-
-
-def _decode(block: bytes) -> Headers:
-    decoder = Decoder(max_header_list_size=MAX_HEADER_LIST_BYTES)
-    decoder.max_allowed_table_size = 0
-    decoder.header_table_size = 0
-    try:
-        return tuple([(bytes(name), bytes(value)) for name, value in decoder.decode(block, raw=True)])
-    except HPACKError as error:
-        raise HeaderBlockError(str(error)) from None
-
-
-_decode_cached = lru_cache(maxsize=1024)(_decode)
 
 
 def _string(value: bytes) -> bytes:

@@ -15,8 +15,9 @@ from hpack.table import HeaderTable
 from gateway.wire.hpack_blocks import MAX_HEADER_LIST_BYTES, HeaderBlockError, Headers
 
 _STATIC: Final[Headers] = ((b"", b""), *HeaderTable.STATIC_TABLE)
-_FIELD_OVERHEAD_BYTES: Final = 32  # RFC 9113, 6.5.2
+FIELD_OVERHEAD_BYTES: Final = 32  # RFC 9113, 6.5.2
 _CACHED_STRING_BYTES: Final = 512
+_CACHED_BLOCK_BYTES: Final = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class FieldBlock:
     fills_table: bool
     """Whether fields are to be put into a table, if there is one."""
     table_bytes: int | None
-    """How large the client makes the table; None when it says nothing."""
+    """How large the peer makes the table; None when it says nothing."""
 
 
 class TableNeededError(HeaderBlockError):
@@ -63,13 +64,34 @@ def read(block: bytes) -> FieldBlock:
                 name, position = (_static(index)[0], position) if index else _string(block, position)
                 value, position = _string(block, position)
                 field = name, value
-            list_bytes += len(field[0]) + len(field[1]) + _FIELD_OVERHEAD_BYTES
+            list_bytes += len(field[0]) + len(field[1]) + FIELD_OVERHEAD_BYTES
             if list_bytes > MAX_HEADER_LIST_BYTES:
                 raise HeaderBlockError("the headers are too long")
             fields.append(field)
     except IndexError:
         raise HeaderBlockError("a header block ends inside a field") from None
     return FieldBlock(tuple(fields), list_bytes, fills_table, table_bytes)
+
+
+def decode(block: bytes) -> Headers:
+    """The headers of a block of a peer that was told to use no dynamic table.
+
+    Equal blocks may give the same object.
+
+    Raises:
+        HeaderBlockError: the block is broken, leans on a table, or is too long when it is unpacked.
+    """
+    return _decode_cached(block) if len(block) <= _CACHED_BLOCK_BYTES else _decode(block)
+
+
+def _decode(block: bytes) -> Headers:
+    fields = read(block)
+    if fields.table_bytes:
+        raise HeaderBlockError("the table is made larger than it may be")
+    return fields.headers
+
+
+_decode_cached = lru_cache(maxsize=1024)(_decode)
 
 
 def _static(index: int) -> tuple[bytes, bytes]:

@@ -15,8 +15,8 @@ from gateway.wire.request import RequestHead
 LAST_CHUNK: Final = b"0\r\n\r\n"
 _CACHED_HEAD_BYTES: Final = 4096
 _CACHED_LINE_BYTES: Final = 256
-# 499 stands in no RFC: Connect answers with it to a call that was cancelled.
-_PHRASES: Final = {status.value: status.phrase.encode() for status in HTTPStatus} | {499: b"Client Closed Request"}
+# 499 stands in no RFC: it is the answer to a call that was cancelled.
+PHRASES: Final = {status.value: status.phrase.encode() for status in HTTPStatus} | {499: b"Client Closed Request"}
 _MAX_FIELDS: Final = 256
 _MAX_CHUNK_LINE_BYTES: Final = 256
 _MAX_TRAILER_BYTES: Final = 4096
@@ -247,4 +247,4 @@ def chunk(data: bytes) -> bytes:
 
 @lru_cache(maxsize=64)
 def _status_line(status: int) -> bytes:
-    return b"HTTP/1.1 %d %b\r\n" % (status, _PHRASES[status])
+    return b"HTTP/1.1 %d %b\r\n" % (status, PHRASES[status])

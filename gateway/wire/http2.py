@@ -47,6 +47,9 @@ CANCEL: Final = 8
 COMPRESSION_ERROR: Final = 9
 ENHANCE_YOUR_CALM: Final = 11
 
+# RFC 9113, 8.2.2: headers of HTTP/1.1 that must not stand in HTTP/2.
+OF_CONNECTIONS: Final = frozenset((b"connection", b"proxy-connection", b"keep-alive", b"transfer-encoding", b"upgrade"))
+
 # Length (24 bits) and type (8) are read as one number, since struct has no 24-bit integers.
 FRAME_HEADER: Final = struct.Struct(">IBI")
 _UINT32: Final = struct.Struct(">I")

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.wire import hpack_blocks, http2, http2_connection
+from gateway.wire import hpack_blocks, hpack_fields, http2, http2_connection
 from gateway.wire.hpack_blocks import HeaderBlockError, Headers
 from gateway.wire.http2 import Http2Error
-from gateway.wire.http2_connection import CONNECTION_WINDOW_BYTES, Connection
+from gateway.wire.http2_connection import Connection
 
 
 class Receiver(Protocol):
@@ -79,8 +79,7 @@ class ClientConnection(Connection[Stream]):
             http2.MAX_FRAME_SIZE: self._max_frame_bytes,
             http2.MAX_HEADER_LIST_SIZE: hpack_blocks.MAX_HEADER_LIST_BYTES,
         }
-        grown = http2.window_update(0, CONNECTION_WINDOW_BYTES - http2.DEFAULT_WINDOW_BYTES)
-        self.write(http2.PREFACE + http2.settings(own) + grown)
+        self._greet(own, http2.PREFACE)
 
     def open(self, block: bytes, receiver: Receiver) -> Stream:
         """Opens a stream; only while there is room."""
@@ -118,7 +117,7 @@ class ClientConnection(Connection[Stream]):
 
     def _on_block(self, stream_id: int, flags: int, block: bytes) -> None:
         try:
-            headers = hpack_blocks.decode(block)
+            headers = hpack_fields.decode(block)
         except HeaderBlockError as error:
             raise Http2Error(http2.COMPRESSION_ERROR, str(error)) from None
         stream = self._streams.get(stream_id)

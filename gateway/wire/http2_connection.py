@@ -121,6 +121,10 @@ class Connection(ABC, Generic[StreamT]):
         """Streams that have not ended."""
         return len(self._streams)
 
+    def _greet(self, own: Mapping[int, int], preface: bytes = b"") -> None:
+        grown = http2.window_update(0, CONNECTION_WINDOW_BYTES - http2.DEFAULT_WINDOW_BYTES)
+        self.write(preface + http2.settings(own) + grown)
+
     def ping(self) -> None:
         """Asks whether the peer is still there; `ping_answered` says whether it is."""
         self.ping_answered = False
@@ -315,8 +319,6 @@ class Connection(ABC, Generic[StreamT]):
             raise Http2Error(http2.PROTOCOL_ERROR, "a header block was interrupted")
         if not self.ready and (kind != http2.SETTINGS or flags & http2.ACK):
             raise Http2Error(http2.PROTOCOL_ERROR, "the peer did not begin with SETTINGS")
-        if len(payload) > self._max_frame_bytes:
-            raise Http2Error(http2.FRAME_SIZE_ERROR, f"a frame has {len(payload)} bytes")
         handler = self._HANDLERS.get(kind)
         if handler is None:
             self._charge()

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from gateway.wire import http2, http2_connection, response_blocks
+from gateway.wire.body_pace import BodyPace, never_takes_stream
 from gateway.wire.hpack_blocks import HeaderBlockError
 from gateway.wire.http2 import Http2Error
-from gateway.wire.http2_connection import CONNECTION_WINDOW_BYTES, Connection
+from gateway.wire.http2_connection import Connection
 from gateway.wire.request import RequestHead
 from gateway.wire.request_blocks import HeaderList, RequestBlockReader
 
@@ -32,6 +33,9 @@ class Http2Limits:
     """Frames in ten seconds that carry nothing forward, such as PING."""
     header_timeout_seconds: float = 10
     body_timeout_seconds: float = 30
+    """In which each KiB of a body has to come, until the response begins; see `BodyPace`."""
+    takes_stream: Callable[[bytes], bool] = never_takes_stream
+    """Whether the body of a request to this target is a stream of messages, which may come as slowly as it likes."""
     write_timeout_seconds: float = 30
     """How long a client may take none of what waits for it."""
     keep_alive_seconds: float = 75
@@ -76,7 +80,7 @@ class Upload(Protocol):
 class ServerStream(http2_connection.Stream):
     """A request, and what answers it. After `end`, or after the client has gone, every call does nothing."""
 
-    __slots__ = ("_bodiless", "_head", "body_left", "ended", "heard_at", "over", "started", "upload")
+    __slots__ = ("_bodiless", "_head", "_target", "body_left", "ended", "over", "pace", "started", "upload")
 
     _connection: "ServerConnection"
 
@@ -90,7 +94,8 @@ class ServerStream(http2_connection.Stream):
         """Whether all of the request has come."""
         self.started = False
         self.over = False
-        self.heard_at = connection.now
+        self.pace = BodyPace(connection.now)
+        self._target = head.target
         self._bodiless = head.method == b"HEAD"
         self._head = b""  # kept until it is known whether it ends the stream
 
@@ -148,9 +153,15 @@ class ServerStream(http2_connection.Stream):
 
     def resume_body(self) -> None:
         """Gives the window back again."""
-        self.heard_at = self._connection.now
+        self.pace.restart(self._connection.now)
         if not self.ended:
             self.resume()
+
+    def is_late(self, limits: Http2Limits) -> bool:
+        """Whether the body comes too slowly."""
+        return self.pace.is_late(
+            self._connection.now, limits.body_timeout_seconds, is_stream=lambda: limits.takes_stream(self._target)
+        )
 
     def leave(self) -> None:
         """The client has gone, or is sent away."""
@@ -203,8 +214,7 @@ class ServerConnection(Connection[ServerStream]):
             http2.INITIAL_WINDOW_SIZE: self._limits.stream_window_bytes,
             http2.MAX_HEADER_LIST_SIZE: self._limits.max_header_bytes,
         }
-        grown = http2.window_update(0, CONNECTION_WINDOW_BYTES - http2.DEFAULT_WINDOW_BYTES)
-        self.write(http2.settings(own) + grown)
+        self._greet(own)
 
     def receive(self, data: bytes) -> None:
         """Takes bytes of the client.
@@ -296,7 +306,7 @@ class ServerConnection(Connection[ServerStream]):
                 self._counters.streams_stalled += 1
                 self.reset(stream, http2.CANCEL)
                 stream.leave()
-        elif not (stream.ended or stream.started) and self.now - stream.heard_at > self._limits.body_timeout_seconds:
+        elif not (stream.ended or stream.started) and stream.is_late(self._limits):
             self._counters.bodies_timed_out += 1
             upload, stream.upload = stream.upload, None
             _answer(stream, 408, "the body of the request did not come, or could not be passed on, in time")
@@ -384,8 +394,6 @@ class ServerConnection(Connection[ServerStream]):
         if stream.ended:
             self._break(stream, http2.STREAM_CLOSED)
             return
-        if count > self._max_frame_bytes and max(map(len, run)) > self._max_frame_bytes:
-            raise Http2Error(http2.FRAME_SIZE_ERROR, "a DATA frame is too long")
         stream.receive_window -= count
         if stream.receive_window < 0:
             raise Http2Error(http2.FLOW_CONTROL_ERROR, "more was sent than the window of a stream")
@@ -397,7 +405,7 @@ class ServerConnection(Connection[ServerStream]):
             if stream.body_left < 0:
                 self._break(stream, http2.PROTOCOL_ERROR)
                 return
-        stream.heard_at = self.now
+        stream.pace.heard(len(data), self.now)
         if data and stream.upload is not None:
             stream.upload.body(data)
         stream.owe(count)

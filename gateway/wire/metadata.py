@@ -13,6 +13,7 @@ from gateway.wire import hpack_blocks, percent, status
 from gateway.wire.hpack_blocks import Headers
 from gateway.wire.request import RequestHead
 from gateway.wire.status import Code
+from gateway.wire.status_details import StatusDetail, read_details
 
 # Of the connection between browser and gateway, or of the browser itself: no metadata of the call.
 _NOT_FORWARDED: Final = frozenset(
@@ -61,6 +62,21 @@ class GrpcStatus:
     """`grpc-status`, `grpc-message` and `grpc-status-details-bin`, where they are there."""
     own: bool = False
     """Whether the gateway says so and not the backend, which may have stopped anywhere."""
+
+    @property
+    def error_code(self) -> Code:
+        """The code of a status that is not OK; what is no code is UNKNOWN."""
+        return status.code_of(self.code) or Code.UNKNOWN
+
+    @property
+    def message(self) -> str:
+        """What is wrong, for people."""
+        return percent.decode(dict(self.pairs).get(b"grpc-message", b""))
+
+    @property
+    def details(self) -> tuple[StatusDetail, ...]:
+        """What is wrong, for programs."""
+        return read_details(dict(self.pairs).get(b"grpc-status-details-bin", b""))
 
     def without_details(self) -> "GrpcStatus":
         """The same, for clients that cannot know what the details mean."""

@@ -7,17 +7,13 @@ from typing import Final
 
 from hpack import Decoder, HPACKError
 
-from gateway.wire import hpack_fields
-from gateway.wire.hpack_blocks import MAX_HEADER_LIST_BYTES, HeaderBlockError
-from gateway.wire.request import Headers, RequestHead
+from gateway.wire import hpack_fields, http2
+from gateway.wire.hpack_blocks import MAX_HEADER_LIST_BYTES, HeaderBlockError, Headers
+from gateway.wire.request import RequestHead
 
 _CACHED_BYTES: Final = 4096
 _FIRST_TABLE_BYTES: Final = 4096  # what clients may use until they have heard that there is no table
-_FIELD_OVERHEAD_BYTES: Final = 32  # RFC 9113, 6.5.2
 _PSEUDO: Final = frozenset((b":method", b":scheme", b":path", b":authority"))
-_OF_CONNECTIONS: Final = frozenset(
-    (b"connection", b"proxy-connection", b"keep-alive", b"transfer-encoding", b"upgrade")
-)
 _METHOD: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}")
 _TARGET: Final = re.compile(rb"/[\x21-\x7e]*|\*")
 _VISIBLE: Final = re.compile(rb"[\x21-\x7e]+")
@@ -114,7 +110,7 @@ def _decode(decoder: Decoder, block: bytes) -> Headers:
 
 
 def _interpret(headers: Headers) -> HeaderList:
-    size = sum([len(name) + len(value) + _FIELD_OVERHEAD_BYTES for name, value in headers])
+    size = sum([len(name) + len(value) + hpack_fields.FIELD_OVERHEAD_BYTES for name, value in headers])
     return (_parse_cached if size <= _CACHED_BYTES else _parse)(headers, size)
 
 
@@ -175,6 +171,6 @@ def _content_length(request: RequestHead) -> int | None:
 
 
 def _well_formed(name: bytes, value: bytes) -> bool:
-    if name in _OF_CONNECTIONS or (name == b"te" and value != b"trailers"):
+    if name in http2.OF_CONNECTIONS or (name == b"te" and value != b"trailers"):
         return False
     return _NAME.fullmatch(name) is not None and _VALUE.fullmatch(value) is not None

@@ -4,12 +4,9 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
-from gateway.wire import hpack_blocks
+from gateway.wire import hpack_blocks, http2
 
 _STATUS_200: Final = b"\x88"  # of the static table
-_OF_CONNECTIONS: Final = frozenset(
-    (b"connection", b"proxy-connection", b"keep-alive", b"transfer-encoding", b"upgrade")
-)
 
 
 def encode(status: int, headers: Iterable[tuple[bytes, bytes]], length: int | None = None) -> bytes:
@@ -33,4 +30,4 @@ def _status(status: int) -> bytes:
 # Most headers of a response are those of all the others; only ids are not.
 @lru_cache(maxsize=1024)
 def _field(name: bytes, value: bytes) -> bytes:
-    return b"" if name in _OF_CONNECTIONS else hpack_blocks.encode([(name, value)])
+    return b"" if name in http2.OF_CONNECTIONS else hpack_blocks.encode([(name, value)])

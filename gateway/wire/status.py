@@ -40,6 +40,27 @@ _OF_HTTP: Final[Mapping[int, Code]] = {
     504: Code.UNAVAILABLE,
 }
 
+# https://connectrpc.com/docs/protocol/#error-codes, which is that of
+# https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto
+_TO_HTTP: Final[Mapping[Code, int]] = {
+    Code.CANCELLED: 499,
+    Code.UNKNOWN: 500,
+    Code.INVALID_ARGUMENT: 400,
+    Code.DEADLINE_EXCEEDED: 504,
+    Code.NOT_FOUND: 404,
+    Code.ALREADY_EXISTS: 409,
+    Code.PERMISSION_DENIED: 403,
+    Code.RESOURCE_EXHAUSTED: 429,
+    Code.FAILED_PRECONDITION: 400,
+    Code.ABORTED: 409,
+    Code.OUT_OF_RANGE: 400,
+    Code.UNIMPLEMENTED: 501,
+    Code.INTERNAL: 500,
+    Code.UNAVAILABLE: 503,
+    Code.DATA_LOSS: 500,
+    Code.UNAUTHENTICATED: 401,
+}
+
 # https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#errors
 _OF_RESET: Final[Mapping[int, Code]] = {
     7: Code.UNAVAILABLE,  # REFUSED_STREAM
@@ -59,10 +80,20 @@ def of_reset(error_code: int) -> Code:
     return _OF_RESET.get(error_code, Code.INTERNAL)
 
 
+def to_http(code: Code) -> int:
+    """The HTTP status of an error that is answered by plain HTTP."""
+    return _TO_HTTP[code]
+
+
 @lru_cache(maxsize=64)
+def code_of(grpc_status: bytes) -> Code:
+    """The code of a `grpc-status` value; a value that is none is UNKNOWN."""
+    try:
+        return Code(int(grpc_status))
+    except ValueError:
+        return Code.UNKNOWN
+
+
 def name_of(grpc_status: bytes) -> str:
     """The name of a `grpc-status` value; a value that is none is UNKNOWN."""
-    try:
-        return Code(int(grpc_status)).name
-    except ValueError:
-        return Code.UNKNOWN.name
+    return code_of(grpc_status).name

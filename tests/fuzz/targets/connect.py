@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from random import Random
 from typing import Any, Final
 
-from gateway.wire import http1
+from gateway.wire import http1, status
 from gateway.wire.metadata import GrpcStatus
 from tests.fuzz.target import Target, cut, equal, hold
 
@@ -143,7 +143,7 @@ def _check_error(data: bytes, _at: int) -> None:
     outcome = GrpcStatus(code, pairs)
     written = json.loads(_errors.to_json(_errors.error_object(outcome, lambda detail: None)))
     hold(written["code"].islower(), "a code that is none")
-    hold(_errors.http_status(_errors.code_of(outcome)) >= 400, "an error that is none")
+    hold(status.to_http(outcome.error_code) >= 400, "an error that is none")
     hold(all(set(detail) == {"type", "value"} for detail in written.get("details", [])), "a detail without its type")
 
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from hpack import Encoder
 
-from gateway.wire import hpack_blocks, http1, metadata
+from gateway.wire import hpack_blocks, hpack_fields, http1, metadata
 from gateway.wire.hpack_blocks import HeaderBlockError, Headers
 from gateway.wire.http1 import BadRequestError
 from tests.fuzz.target import Target, equal, hold
@@ -43,11 +43,11 @@ def _size(headers: Headers) -> int:
 
 def _check_block(data: bytes, _at: int) -> None:
     try:
-        headers = hpack_blocks.decode(data)
+        headers = hpack_fields.decode(data)
     except HeaderBlockError:
         return
     hold(_size(headers) <= hpack_blocks.MAX_HEADER_LIST_BYTES, "a list that is too long")
-    equal(hpack_blocks.decode(hpack_blocks.encode(headers)), headers, "headers written and read again")
+    equal(hpack_fields.decode(hpack_blocks.encode(headers)), headers, "headers written and read again")
 
 
 def _lines(random: Random) -> list[bytes]:
@@ -86,7 +86,7 @@ def _check_request(data: bytes, _at: int) -> None:
     hold(len(block) <= 2 * len(data) + 200, "a block that is longer than its request")
     if len(data) > 300:
         return  # decoding costs more than all the rest
-    headers = hpack_blocks.decode(block)
+    headers = hpack_fields.decode(block)
     equal([value for name, value in headers if name == b":path"], [head.target], "the path")
     hold(not any(name.startswith(b":") for name, _ in headers[4:]), "a pseudo-header of the client's")
     given = set(head.headers)

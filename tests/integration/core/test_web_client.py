@@ -1,7 +1,6 @@
 """The guarded client against real servers."""
 
 import asyncio
-import datetime
 import ssl
 from collections.abc import Sequence
 from ipaddress import ip_address, ip_network
@@ -9,11 +8,8 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
+from tests.support.certificates import Authority
 from tests.support.web_receiver import answer, receiving
 from troupe.core.web.addresses import AddressRules, IpAddress
 from troupe.core.web.client import WebClient
@@ -168,10 +164,10 @@ async def test_a_server_that_speaks_no_http() -> None:
 
 
 async def test_certificates_are_checked_against_the_name(tmp_path: Path) -> None:
-    certificate = certify(tmp_path, "receiver.example")
+    authority = Authority(tmp_path)
     server_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server_tls.load_cert_chain(certificate)
-    trusting = ssl.create_default_context(cafile=certificate)
+    server_tls.load_cert_chain(*authority.issue("receiver.example"))
+    trusting = ssl.create_default_context(cafile=authority.path)
     names = Names(["127.0.0.1"])
     async with receiving(answer(200), tls=server_tls) as receiver:
         async with client(names=names, tls=trusting) as web_client:
@@ -193,20 +189,3 @@ def client(
     tls: ssl.SSLContext | None = None,
 ) -> WebClient:
     return WebClient(rules=rules, timeout_seconds=timeout_seconds, lookup=names, tls=tls)
-
-
-def certify(folder: Path, host: str) -> Path:
-    """A self-signed certificate and its key, in one file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
-    now = datetime.datetime.now(datetime.UTC)
-    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-    builder = builder.serial_number(1).not_valid_before(now).not_valid_after(now + datetime.timedelta(hours=1))
-    builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
-    encoding, no_password = serialization.Encoding.PEM, serialization.NoEncryption()
-    path = folder / "certificate.pem"
-    path.write_bytes(
-        key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, no_password)
-        + builder.sign(key, hashes.SHA256()).public_bytes(encoding)
-    )
-    return path

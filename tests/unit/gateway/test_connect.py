@@ -12,10 +12,10 @@ from google.rpc import error_details_pb2, status_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.wire import compression, http1, metadata
+from gateway.wire import compression, http1, metadata, status
 from gateway.wire.compression import CompressionError, DecompressedTooLargeError
 from gateway.wire.connect import ConnectTerms, opening
-from gateway.wire.connect_errors import code_of, error_object, http_status
+from gateway.wire.connect_errors import error_object
 from gateway.wire.connect_media import ConnectMedia, parse_connect_media, parse_connect_query
 from gateway.wire.connect_stream import ConnectStream, ConnectTranslatedStream
 from gateway.wire.connect_unary import ConnectUnary
@@ -245,9 +245,9 @@ def test_any_bytes_are_unpacked_or_refused(data: bytes) -> None:
 
 @given(st.lists(st.tuples(st.text(st.characters(exclude_categories=["Cs"]), max_size=9), st.binary(max_size=200))))
 def test_details_of_a_status(details: list[tuple[str, bytes]]) -> None:
-    status = status_pb2.Status(code=5, message="m")
-    status.details.extend([any_pb2.Any(type_url=f"type.googleapis.com/{name}", value=value) for name, value in details])
-    read = read_details(http_value(status.SerializeToString()))
+    whole = status_pb2.Status(code=5, message="m")
+    whole.details.extend([any_pb2.Any(type_url=f"type.googleapis.com/{name}", value=value) for name, value in details])
+    read = read_details(http_value(whole.SerializeToString()))
     assert [(detail.type_name, detail.value) for detail in read] == [
         (name.rpartition("/")[2], value) for name, value in details
     ]
@@ -263,17 +263,17 @@ def test_any_details_are_read(data: bytes) -> None:
 def test_codes(code: Code) -> None:
     error: dict[str, Any] = error_object(metadata.grpc_status(code, ""), lambda _: None)
     assert error == {"code": "canceled" if code is Code.CANCELLED else code.name.lower()}
-    assert http1.response_head(http_status(code), []).startswith(b"HTTP/1.1 %d " % http_status(code))
+    assert http1.response_head(status.to_http(code), []).startswith(b"HTTP/1.1 %d " % status.to_http(code))
 
 
 @pytest.mark.parametrize("code", [b"17", b"-1", b"x", b""])
 def test_codes_that_are_none(code: bytes) -> None:
-    assert code_of(GrpcStatus(code, ())) is Code.UNKNOWN
+    assert GrpcStatus(code, ()).error_code is Code.UNKNOWN
 
 
 def test_debug_of_details() -> None:
-    status = status_pb2.Status(code=5)
-    status.details.add().Pack(error_details_pb2.ErrorInfo(reason="R"))
-    outcome = metadata.grpc_status(Code.NOT_FOUND, "m", http_value(status.SerializeToString()))
+    written = status_pb2.Status(code=5)
+    written.details.add().Pack(error_details_pb2.ErrorInfo(reason="R"))
+    outcome = metadata.grpc_status(Code.NOT_FOUND, "m", http_value(written.SerializeToString()))
     (detail,) = error_object(outcome, lambda detail: {"seen": detail.type_name})["details"]
     assert detail == {"type": "google.rpc.ErrorInfo", "value": "CgFS", "debug": {"seen": "google.rpc.ErrorInfo"}}

@@ -3,11 +3,12 @@
 import json
 
 import pytest
+from google.protobuf.wrappers_pb2 import BytesValue
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.facades.commands import COMMANDS, Order, bad_message
-from gateway.facades.failure import Failure, compact_json
+from gateway.facades.commands import COMMANDS, Order
+from gateway.facades.failure import Failure
 from gateway.facades.messages import MessageReader
 from gateway.facades.requests import RUN_TASK_FIELDS, run_task
 from gateway.faults import of_request
@@ -54,7 +55,7 @@ def test_messages(text: str) -> None:
     try:
         order = Order.read(text, "t")
     except RequestError as error:
-        compact_json(bad_message(error)).encode()
+        Failure.of_request(error).json().encode()
     else:
         assert order.request.task_id == "t"
         head = RequestHead(b"GET", b"/ws/t", (), {}, http2=False)
@@ -63,13 +64,13 @@ def test_messages(text: str) -> None:
 
 @given(st.lists(st.binary(max_size=20), max_size=6), st.data())
 def test_messages_are_cut_wherever_the_pieces_end(messages: list[bytes], data: st.DataObject) -> None:
-    body = b"".join(map(message_frame, messages))
-    reader, found, position = MessageReader(), [], 0
+    body = b"".join([message_frame(BytesValue(value=message).SerializeToString()) for message in messages])
+    reader, found, position = MessageReader(BytesValue), [], 0
     while position < len(body):
         size = data.draw(st.integers(1, len(body) - position))
         found += reader.feed(body[position : position + size])
         position += size
-    assert found == messages
+    assert [message.value for message in found] == messages
 
 
 @given(st.binary(max_size=30), st.binary(max_size=30), st.binary(max_size=30))

@@ -802,6 +802,16 @@ def test_a_stream_that_takes_nothing_is_broken_off() -> None:
     assert server.core.open_streams == 0
 
 
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_a_body_that_trickles_is_cut_off_unless_it_is_a_stream(is_stream: bool) -> None:
+    server = raw(limits=Http2Limits(takes_stream=lambda target: is_stream))
+    server.core.receive(request(1, end=False))
+    for second in (0, 20, 40):
+        server.core.sweep(second)
+        server.core.receive(http2.frame(http2.DATA, 0, 1, b"x"))
+    assert server.counters.bodies_timed_out == (not is_stream)
+
+
 def test_a_client_that_reads_nothing_is_left() -> None:
     server = raw()
     server.core.receive(request(1))

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.wire import hpack_blocks, http1, metadata
+from gateway.wire import hpack_blocks, hpack_fields, http1, metadata
 from gateway.wire.hpack_blocks import HeaderBlockError
 from gateway.wire.status import Code
 
@@ -12,13 +12,13 @@ pairs = st.lists(st.tuples(st.binary(min_size=1, max_size=10), st.binary(max_siz
 
 @given(pairs)
 def test_blocks_are_decoded_as_they_were_encoded(headers: list[tuple[bytes, bytes]]) -> None:
-    assert hpack_blocks.decode(hpack_blocks.encode(headers)) == tuple(headers)
+    assert hpack_fields.decode(hpack_blocks.encode(headers)) == tuple(headers)
 
 
 @given(st.binary(max_size=100))
 def test_any_block_is_decoded_or_refused(block: bytes) -> None:
     try:
-        hpack_blocks.decode(block)
+        hpack_fields.decode(block)
     except HeaderBlockError:
         return
 
@@ -30,7 +30,7 @@ def test_request_headers_become_metadata() -> None:
         b"x-grpc-web: 1\r\nx-request-id: i\r\ngrpc-timeout: 1S\r\n"
         b"authorization: Bearer t\r\nx-a-bin: AAE\r\nx-a-bin: AAI"
     )
-    assert hpack_blocks.decode(metadata.request_block(head, b"/s.S/M", OWN, b"b:1")) == (
+    assert hpack_fields.decode(metadata.request_block(head, b"/s.S/M", OWN, b"b:1")) == (
         (b":method", b"POST"),
         (b":scheme", b"http"),
         (b":path", b"/s.S/M"),
@@ -46,7 +46,7 @@ def test_request_headers_become_metadata() -> None:
 
 def test_a_deadline_is_passed_on_only_by_who_has_read_it() -> None:
     head = http1.parse_head(b"POST /s.S/M HTTP/1.1\r\nhost: h\r\ngrpc-timeout: 1S\r\ngrpc-timeout: x")
-    names = [name for name, _ in hpack_blocks.decode(metadata.request_block(head, b"/s.S/M", (), b"b:1"))]
+    names = [name for name, _ in hpack_fields.decode(metadata.request_block(head, b"/s.S/M", (), b"b:1"))]
     assert b"grpc-timeout" not in names
 
 

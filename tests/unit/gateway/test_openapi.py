@@ -104,16 +104,8 @@ def test_what_the_schema_allows_is_obeyed(name: str) -> None:
 
 def test_events_that_are_not_known_keep_their_place() -> None:
     newer = pb.WatchTaskResponse(events=[event_pb2.TaskEvent(sequence=4)]).SerializeToString()
-    seen: list[NamedEvent] = []
-
-    def write(event: NamedEvent) -> bytes:
-        seen.append(event)
-        return b""
-
-    reader = EventReader()
-    framed = message_frame(newer)
-    for position in range(len(framed)):
-        reader.feed(framed[position : position + 1], write)
+    reader, framed = EventReader(), message_frame(newer)
+    seen = [event for position in range(len(framed)) for event in reader.feed(framed[position : position + 1])]
     assert seen == [NamedEvent("unknown", 4, '{"sequence":"4"}')]
 
 
