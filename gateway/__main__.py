@@ -34,6 +34,7 @@ async def serve(settings: GatewaySettings, drain: Drain) -> None:
         reconnect=ReconnectPolicy(),
     )
     methods = Methods.load(settings.descriptors)
+    metrics = CallMetrics(lambda path: methods.find(path) is not None)
     application = GatewayApplication(
         backends=pool,
         health=lambda: pages.health(serving=pool.serving, draining=drain.started, problems=pool.problems),
@@ -46,7 +47,7 @@ async def serve(settings: GatewaySettings, drain: Drain) -> None:
         ),
         facades=Facades(max_body_bytes=settings.max_message_bytes, idle_seconds=settings.idle_stream_seconds),
         max_concurrent_calls=settings.max_concurrent_calls,
-        observer=Observer(CallMetrics(lambda path: methods.find(path) is not None), access_log=settings.access_log),
+        observer=Observer(metrics, access_log=settings.access_log),
         assets=Assets.load(),
     )
     tls_files = TlsFiles.of(settings.tls_certificate, settings.tls_key, settings.tls_client_ca)
@@ -76,7 +77,7 @@ async def serve(settings: GatewaySettings, drain: Drain) -> None:
     async with AsyncExitStack() as stack:
         address = await stack.enter_async_context(server.listening(settings.listen))
         await stack.enter_async_context(pool.running())
-        stack.enter_context(measuring(server, pool))
+        stack.enter_context(measuring(metrics, server, pool))
         if settings.admin is not None:
             problems = partial(_problems, pool)
             await stack.enter_async_context(admin_port(settings.admin, drain=drain, problems=problems))

@@ -36,6 +36,18 @@ class ServiceAllowList:
         return self._pattern.fullmatch(service) is not None
 
 
+class _RequestIds:
+    """Ids of requests that bring none: one that no other process has, and a number."""
+
+    def __init__(self) -> None:
+        self._prefix = new_id().encode()
+        self._count = 0
+
+    def next(self) -> bytes:
+        self._count += 1
+        return b"%b-%x" % (self._prefix, self._count)
+
+
 class GatewayApplication:
     """Routes requests: calls to the backends, the few plain ones to pages."""
 
@@ -63,6 +75,7 @@ class GatewayApplication:
         self._assets = assets
         self._calls: dict[Call, None] = {}
         self._draining = False
+        self._request_ids = _RequestIds()
         self._service_of = lru_cache(maxsize=1024)(self._find_service)
         self._idle = asyncio.Event()
 
@@ -115,7 +128,7 @@ class GatewayApplication:
 
     def _call(self, head: RequestHead, origin: bytes, asked: Asked, downstream: Downstream) -> Call:
         given_id = head.get(b"x-request-id")
-        request_id = given_id if _REQUEST_ID.fullmatch(given_id) else new_id().encode()
+        request_id = given_id if _REQUEST_ID.fullmatch(given_id) else self._request_ids.next()
         call = Call(
             request=CallRequest(head, asked.path, origin, request_id),
             dialect=asked.dialect,

@@ -6,7 +6,7 @@ from typing import Final
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 from opentelemetry.trace import set_span_in_context as in_context
 
-from gateway.metrics import OPEN_CALLS, CallMetrics
+from gateway.metrics import CallMetrics
 from gateway.wire import status
 from gateway.wire.hpack_blocks import Headers
 from gateway.wire.request import RequestHead
@@ -76,13 +76,14 @@ class Observation:
             self.headers = tuple(
                 [(name.encode(), value.encode()) for name, value in injected(in_context(self._span)).items()]
             )
-        OPEN_CALLS.inc()
+        observer.metrics.open += 1
 
     def ended(self, code: bytes, *, request_bytes: int, response_bytes: int) -> None:
         """The call has ended with a gRPC status."""
         seconds = time.perf_counter() - self._began
-        OPEN_CALLS.dec()
-        self._observer.metrics.ended(
+        metrics = self._observer.metrics
+        metrics.open -= 1
+        metrics.ended(
             self._path,
             self._protocol,
             code,

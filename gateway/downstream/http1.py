@@ -234,7 +234,9 @@ class Http1Connection(asyncio.Protocol):
         self._advancing = True
         try:
             for begun in itertools.count(1):
-                if self.closing or self._exchange is not None or self._body is not None or not self._begin():
+                if self.closing or self._exchange is not None or self._body is not None:
+                    break
+                if self._at >= len(self._buffer) or not self._begin():
                     break
                 if begun % _FLUSHED_RESPONSES == 0:
                     self.writer.flush()  # which may find that the socket is full

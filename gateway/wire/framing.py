@@ -12,7 +12,8 @@ from gateway.wire.status import Code
 
 HEADER_BYTES: Final = 5
 TRAILERS_FLAG: Final = 0x80
-_MAX_HEADERS_A_PIECE: Final = 64
+_MAX_HEADERS_A_PIECE: Final = 16
+_LENGTH: Final = struct.Struct(">I")
 HEADER: Final = struct.Struct(">BI")
 
 
@@ -125,21 +126,16 @@ class MessageBoundary:
         """Takes the next bytes."""
         if self._lost:
             return
-        position, end = 0, len(data)
+        if self._header:
+            data, self._header = self._header + data, b""
+        position, last = self._remaining, len(data) - HEADER_BYTES
         for _ in range(_MAX_HEADERS_A_PIECE):
-            if end - position <= self._remaining:
-                self._remaining -= end - position
-                return
-            position += self._remaining
-            self._remaining = 0
-            header = self._header + data[position : position + HEADER_BYTES - len(self._header)]
-            position += len(header) - len(self._header)
-            if len(header) < HEADER_BYTES:
-                self._header = header
-                return
-            self._header = b""
-            self._remaining = HEADER.unpack(header)[1]
-        self._lost = position < end or self._remaining > 0
+            if position > last:
+                break
+            position += HEADER_BYTES + _LENGTH.unpack_from(data, position + 1)[0]
+        self._lost = position <= last
+        self._remaining = max(0, position - len(data))
+        self._header = data[position:]
 
 
 class MessageLimitError(ValueError):

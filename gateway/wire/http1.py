@@ -10,6 +10,7 @@ from functools import lru_cache
 from http import HTTPStatus
 from typing import Final, Protocol
 
+from gateway.wire.hpack_blocks import Headers
 from gateway.wire.request import RequestHead
 
 LAST_CHUNK: Final = b"0\r\n\r\n"
@@ -66,22 +67,44 @@ def parse_head(head: bytes) -> Http1Head:
 
 
 def _parse(head: bytes) -> Http1Head:
-    request_line, *lines = head.split(b"\r\n")
-    match = _REQUEST_LINE.fullmatch(request_line)
+    first, *lines = head.split(b"\r\n")
+    method, target, minor = _request_line(first) if len(first) <= _CACHED_LINE_BYTES else _read_request_line(first)
+    if len(lines) > _MAX_FIELDS:
+        raise BadRequestError(431, f"there are {len(lines)} header lines; at most {_MAX_FIELDS} are taken")
+    headers = tuple([_field_cached(line) if len(line) <= _CACHED_LINE_BYTES else _field(line) for line in lines])
+    fields = dict(headers)
+    if len(fields) < len(headers):
+        fields = _joined(headers)
+    if b"host" not in fields and minor:
+        raise BadRequestError(400, "the header `host` is missing")
+    # RFC 9112, 6.1: where HTTP/1.0 speaks of chunks, somebody on the way did not understand them.
+    if not minor and b"transfer-encoding" in fields:
+        raise BadRequestError(400, "HTTP/1.0 knows no `transfer-encoding`")
+    length, chunked = _body_of(fields)
+    return Http1Head(method, target, headers, fields, False, length, chunked, minor, _keep_alive(fields, minor))
+
+
+def _read_request_line(line: bytes) -> tuple[bytes, bytes, int]:
+    match = _REQUEST_LINE.fullmatch(line)
     if match is None:
         raise BadRequestError(400, "this is no HTTP/1.1 request")
     method, target, major, minor = match.groups()
     if major != b"1":
         raise BadRequestError(505, "this port speaks HTTP/1.1")
-    if len(lines) > _MAX_FIELDS:
-        raise BadRequestError(431, f"there are {len(lines)} header lines; at most {_MAX_FIELDS} are taken")
-    headers = tuple([_field_cached(line) if len(line) <= _CACHED_LINE_BYTES else _field(line) for line in lines])
+    return method, target, int(minor)
+
+
+_request_line = lru_cache(maxsize=256)(_read_request_line)
+
+
+def _joined(headers: Headers) -> dict[bytes, bytes]:
+    """The fields where a name stands several times."""
     fields: dict[bytes, bytes] = {}
     for name, value in headers:
+        if name == b"host" and name in fields:
+            raise BadRequestError(400, "the header `host` stands twice")
         fields[name] = b", ".join((fields[name], value)) if name in fields else value
-    _check_version([name for name, _ in headers], minor)
-    length, chunked = _body_of(fields)
-    return Http1Head(method, target, headers, fields, False, length, chunked, int(minor), _keep_alive(fields, minor))
+    return fields
 
 
 _parse_cached = lru_cache(maxsize=1024)(_parse)
@@ -97,15 +120,6 @@ def _field(line: bytes) -> tuple[bytes, bytes]:
 _field_cached = lru_cache(maxsize=1024)(_field)
 
 
-def _check_version(names: list[bytes], minor: bytes) -> None:
-    hosts = names.count(b"host")
-    if hosts > 1 or (not hosts and minor != b"0"):
-        raise BadRequestError(400, f"the header `host` must stand once; it stands {hosts} times")
-    # RFC 9112, 6.1: where HTTP/1.0 speaks of chunks, somebody on the way did not understand them.
-    if minor == b"0" and b"transfer-encoding" in names:
-        raise BadRequestError(400, "HTTP/1.0 knows no `transfer-encoding`")
-
-
 def _body_of(fields: Mapping[bytes, bytes]) -> tuple[int | None, bool]:
     length, coding = fields.get(b"content-length"), fields.get(b"transfer-encoding")
     if coding is not None:
@@ -119,9 +133,9 @@ def _body_of(fields: Mapping[bytes, bytes]) -> tuple[int | None, bool]:
     return None if length is None else int(length), False
 
 
-def _keep_alive(fields: Mapping[bytes, bytes], minor: bytes) -> bool:
+def _keep_alive(fields: Mapping[bytes, bytes], minor: int) -> bool:
     options = fields.get(b"connection", b"").lower()
-    return b"close" not in options if minor != b"0" else b"keep-alive" in options
+    return b"close" not in options if minor else b"keep-alive" in options
 
 
 class Body(Protocol):

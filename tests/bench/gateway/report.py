@@ -42,11 +42,13 @@ def value(row: Row, rounds: Rounds, door: str) -> str:
 
 
 def ratio(row: Row, rounds: Rounds) -> float | None:
-    """The median of the rounds' ratios, above 1 where the gateway does better; None without Envoy."""
+    """The median of the rounds' ratios, above 1 where the gateway does better; None where there is none to be had."""
     if ENVOY not in rounds:
         return None
     pairs = zip(rounds[TROUPE], rounds[ENVOY], strict=True)
-    ratios = [ours[row.key] / theirs[row.key] for ours, theirs in pairs]
+    ratios = [ours[row.key] / theirs[row.key] for ours, theirs in pairs if ours[row.key] and theirs[row.key]]
+    if not ratios:  # memory that an interpreter held already does not grow
+        return None
     return statistics.median(ratios if row.more_is_better else [1 / ratio for ratio in ratios])
 
 
