@@ -17,6 +17,7 @@ from gateway.wire.http2_server import Http2Counters, Http2Limits
 from troupe.core.server import StartupError
 
 _SWEEP_SECONDS: Final = 0.5
+_SWEPT_AT_ONCE: Final = 64
 _SWEEPS_PER_REFRESH: Final = 4
 _CLOSE_SECONDS: Final = 1.0
 _BACKLOG: Final = 4096
@@ -119,8 +120,11 @@ class WebServer:
         for sweep in itertools.count():
             await asyncio.sleep(_SWEEP_SECONDS)
             now = loop.time()
-            for connection in self._connections:
-                connection.sweep(now)
+            for place, connection in enumerate(self._connections, start=1):
+                if not connection.closed.done():
+                    connection.sweep(now)
+                if place % _SWEPT_AT_ONCE == 0:  # thousands in one go would hold up every stream
+                    await asyncio.sleep(0)
             self._sweep_handshakes(now)
             if self._tls is not None and sweep % _SWEEPS_PER_REFRESH == 0:
                 self._tls.refresh()
