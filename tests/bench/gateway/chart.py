@@ -43,7 +43,8 @@ def _panel(protocol: str, rounds: Rounds, rows: Sequence[Row], low: float, high:
         parts.append(f'<path d="M{across(tick):.1f} 0V{height}" stroke="{colour}"/>')
         parts.append(svg.text(across(tick), -8, f"{tick:g}×", anchor="middle"))
     for number, row in enumerate(rows):
-        ratio = _bounded(report.ratio(row, rounds))
+        reached = report.ratio(row, rounds)
+        ratio = _bounded(reached)
         base = number * _LINE + 14
         start, end = sorted((across(1), across(ratio)))
         colour = _BETTER if ratio >= 1 else _WORSE
@@ -55,9 +56,8 @@ def _panel(protocol: str, rounds: Rounds, rows: Sequence[Row], low: float, high:
         parts += [
             svg.text(_LABEL + _BARS + (place + 1) * _CELL, base, cell, anchor="end") for place, cell in enumerate(cells)
         ]
-        parts.append(
-            svg.text(_LABEL + _BARS + 3 * _CELL, base, f"{ratio:.2f}", anchor="end", colour=colour, weight=600)
-        )
+        shown = "" if reached is None else f"{ratio:.2f}"
+        parts.append(svg.text(_LABEL + _BARS + 3 * _CELL, base, shown, anchor="end", colour=colour, weight=600))
     return "".join(parts)
 
 
