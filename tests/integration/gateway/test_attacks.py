@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -220,6 +221,9 @@ class GatewayProcess:
     def open_files(self) -> int:
         return sum(1 for _ in Path(f"/proc/{self.pid}/fd").iterdir())
 
+    def has_open(self, files: int) -> bool:
+        return self.open_files >= files
+
     @property
     def cpu_seconds(self) -> float:
         fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
@@ -283,10 +287,12 @@ async def test_ten_thousand_idle_connections(backend: str, tmp_path: Path) -> No
         async with gateway_process(backend, tmp_path) as gateway:
             await is_answered(gateway.address)
             host, _, port = gateway.address.rpartition(":")
-            rss, files = gateway.rss_bytes, gateway.open_files
-            for _ in range(IDLE_CONNECTIONS):
+            # Some come and go besides: the connection of the call before, those to the backend.
+            rss, files = gateway.rss_bytes, gateway.open_files - 10
+            for opened in range(1, IDLE_CONNECTIONS + 1):
                 stack.enter_context(socket.create_connection((host, int(port)), timeout=5))
-            await reached(lambda: gateway.open_files >= files + IDLE_CONNECTIONS)
+                if opened % 1000 == 0:  # the kernel keeps no more waiting than a few thousand
+                    await reached(partial(gateway.has_open, files + opened))
             await is_answered(gateway.address)
             each = (gateway.rss_bytes - rss) / IDLE_CONNECTIONS
             cpu, started = gateway.cpu_seconds, time.monotonic()
@@ -298,4 +304,4 @@ async def test_ten_thousand_idle_connections(backend: str, tmp_path: Path) -> No
             )
             assert each < 16 << 10
             stack.close()
-            await reached(lambda: gateway.open_files < files + 10)  # it may have connected to the backend meanwhile
+            await reached(lambda: gateway.open_files < files + 20)
