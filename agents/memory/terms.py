@@ -1,47 +1,82 @@
 """The words by which a text is found, as BM25 counts them. Pure.
 
 Milvus' analyzers differ between its editions and none of them reads every language, so words are made here, and
-Milvus only splits them at blanks. Case, width, accents and vowel points are folded; English plurals are cut
-(Harman, "How effective is suffixing?", 1991: the S-stemmer); Chinese, Japanese and Korean, written without blanks,
-become pairs of neighbours.
+Milvus only splits them at blanks. Case and width are folded, and what nobody sees (soft hyphens, zero-width
+characters) is no part of a word. An accent is not always typed: a Latin, Greek or Arabic word that has some stands
+with and without them, so that both are found and the exact one first. Vowel points of Hebrew and Arabic and stress
+marks of Cyrillic are left out; the marks of all other scripts are as good as letters (kana's voicing, Indic vowel
+signs). English plurals are cut (Harman, "How effective is suffixing?", 1991: the S-stemmer). What is written without
+blanks becomes pairs of neighbours, and single characters where they are words.
 """
 
 import itertools
-import re
 import unicodedata
 from collections.abc import Iterator
 from typing import Final
 
-_WORD: Final = re.compile(r"\w+")
-_UNSPACED: Final = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+")
+import regex
+
+_UNSEEN: Final = regex.compile(r"[\p{Default_Ignorable_Code_Point}\u0640]+")  # U+0640 stretches Arabic words
+# NFKC would make blanks of the voicing marks that stand alone, and 106 of a raised 6 behind 10.
+_VOICING: Final = str.maketrans({"\u309b": "\u3099", "\u309c": "\u309a"})
+_RAISED: Final = regex.compile(r"(?<=\p{Nd})(?=[\p{No}--[\u2080-\u2089]])", flags=regex.VERSION1)
+_WORD: Final = regex.compile(r"[\p{L}\p{M}\p{N}_]+")
+_UNSPACED_SCRIPTS: Final = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{Thai}\p{Lao}\p{Myanmar}\p{Khmer}\u30fc"
+_UNSPACED: Final = regex.compile(rf"[{_UNSPACED_SCRIPTS}][{_UNSPACED_SCRIPTS}\p{{M}}]*")
+_CHARACTER: Final = regex.compile(r"\X")
+_MAY_BE_A_WORD: Final = regex.compile(r"[\p{Han}\p{Hangul}]")
+# Words that stand as they are between others: Korean ones between blanks, those of katakana between other characters.
+_WHOLE: Final = regex.compile(r"[\p{Katakana}\u30fc]{3,}|^\p{Hangul}{3,}$")
+_OPTIONAL_MARKS: Final = regex.compile(r"(?<=[\p{Hebrew}\p{Arabic}\p{Syriac}\p{Cyrillic}]\p{M}*)\p{M}+")
+_ACCENTED: Final = regex.compile(r"(?<=[\p{Latin}\p{Greek}\p{Arabic}]\p{M}*)\p{M}+")
+_RUSSIAN_YO: Final = str.maketrans({"ё": "е"})  # noqa: RUF001 - Cyrillic is meant
 
 
 def terms(text: str) -> str:
-    """The terms of a text, in order, separated by blanks."""
-    return " ".join(term for word in _WORD.findall(_fold(text)) for term in _terms_of(word))
+    """The terms of a text, in order, separated by blanks. They hold letters, digits and underscores only."""
+    return " ".join(_bare_of_marks(term) for word in _WORD.findall(_fold(text)) for term in _terms_of(word))
 
 
 def _fold(text: str) -> str:
-    decomposed = unicodedata.normalize("NFKD", text.casefold())
-    bare = "".join(c for c in decomposed if unicodedata.category(c) not in ("Mn", "Me"))
-    return unicodedata.normalize("NFKC", bare)
+    if text.isascii():
+        return text.lower()
+    seen = _RAISED.sub(" ", _UNSEEN.sub("", text).translate(_VOICING))
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", seen).casefold()).translate(_RUSSIAN_YO)
 
 
 def _terms_of(word: str) -> Iterator[str]:
     position = 0
     for run in _UNSPACED.finditer(word):
-        if run.start() > position:
-            yield _stem(word[position : run.start()])
-        yield from _pairs(run[0])
+        yield from _spaced(word[position : run.start()])
+        yield from _unspaced(run[0])
         position = run.end()
-    if position < len(word):
-        yield _stem(word[position:])
+    yield from _spaced(word[position:])
 
 
-def _pairs(run: str) -> Iterator[str]:
-    if len(run) == 1:
+def _spaced(word: str) -> Iterator[str]:
+    if not word or word.isascii():
+        yield from (_stem(word),) if word else ()
+        return
+    exact = _OPTIONAL_MARKS.sub("", word)
+    bare = unicodedata.normalize("NFC", _ACCENTED.sub("", unicodedata.normalize("NFD", exact)))
+    yield from dict.fromkeys((_stem(bare), _stem(exact)))
+
+
+def _unspaced(run: str) -> Iterator[str]:
+    characters = _CHARACTER.findall(run)
+    if len(characters) == 1:
         yield run
-    yield from map("".join, itertools.pairwise(run))
+        return
+    yield from (character for character in characters if _MAY_BE_A_WORD.match(character))
+    yield from map("".join, itertools.pairwise(characters))
+    yield from _WHOLE.findall(run)
+
+
+def _bare_of_marks(term: str) -> str:
+    """Analyzers cut words at marks, so a mark is written with letters: `q93fq` for U+093F."""
+    if term.isalnum():
+        return term
+    return "".join(c if c.isalnum() or c == "_" else f"q{ord(c):x}q" for c in term)
 
 
 def _stem(word: str) -> str:
