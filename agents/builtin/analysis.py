@@ -8,10 +8,10 @@ from agents.builtin.citing import overlaps
 from agents.builtin.evidence import Supported, read_answer, supported, texts_to_compare
 from agents.builtin.prompts import analysis_messages, source_of
 from agents.builtin.similarity import Vector, cosine, vectors_of
-from agents.builtin.text.blocks import Kind
 from agents.builtin.wording import share
 from agents.runtime.context import AgentContext
 from troupe.api.common.v1.content_pb2 import Finding, Passage
+from troupe.core.text.blocks import Kind
 
 _MAX_OUTPUT_TOKENS: Final = 600
 _MIN_SHARE_OF_BEST: Final = 0.45

@@ -13,7 +13,6 @@ _OF_ONE_TOPIC: Final = {1: 1, 2: 1, 3: 2, 4: 2}
 _MOST_OF_ONE_TOPIC: Final = 3
 _SHARE_OF_BEST: Final = 0.8
 _FITTING_BEGINNING: Final = 0.1
-_FEW_WORDS: Final = 6
 _POINTS_BACK: Final = re.compile(
     r"(?:it|its|this|that|these|those|they|their|however|also|in addition|but|so|then|there)\b", re.IGNORECASE
 )
@@ -43,9 +42,9 @@ def _of_one(topic: Topic) -> list[Finding]:
 
 
 def _fitness(finding: Finding, question: str) -> float:
-    """Its relevance; more when it tells what is asked about, less when it points back or says little."""
+    """Its relevance; more when it tells what is asked about, less when it points back."""
     words = finding.statement.split()
-    if _POINTS_BACK.match(finding.statement) or len(words) < _FEW_WORDS:
+    if _POINTS_BACK.match(finding.statement):
         return finding.relevance - _FITTING_BEGINNING
     asked = question.casefold()
     named = any(len(word) > 3 and word.strip("`*,.:;").casefold() in asked for word in words[:2])

@@ -7,12 +7,12 @@ from typing import Final
 from agents.builtin.answers import Statement, statements
 from agents.builtin.citing import HEADING_SEPARATOR, cite, locate
 from agents.builtin.quotes import Quote, joined, quote
-from agents.builtin.text.blocks import Kind
 from agents.builtin.text.readable import plain
 from agents.builtin.text.sentences import Span, sentences
 from agents.builtin.text.worth import says_something
 from agents.builtin.wording import share
 from troupe.api.common.v1.content_pb2 import Citation, Passage
+from troupe.core.text.blocks import Kind
 
 Similar = Callable[[str, str], float]
 _MIN_SUPPORT: Final = 0.45
@@ -25,7 +25,7 @@ class Supported:
 
     text: str
     evidence: tuple[Citation, ...]
-    kind: Kind = Kind.PROSE
+    kind: Kind = Kind.PARAGRAPH
 
 
 @dataclass(frozen=True, slots=True)

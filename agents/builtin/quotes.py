@@ -7,10 +7,10 @@ from typing import Final
 
 from agents.builtin.answers import Statement
 from agents.builtin.citing import locate
-from agents.builtin.text.blocks import Kind, block_at
-from agents.builtin.text.readable import columns_above, readable
+from agents.builtin.text.readable import readable, readable_row
 from agents.builtin.text.sentences import Span, sentences
 from troupe.api.common.v1.content_pb2 import Passage
+from troupe.core.text.blocks import Kind, block_at
 
 _POINTS_BACK: Final = re.compile(
     r"(?:it|its|this|that|these|those|they|their|he|she|such|both|so|but|however|therefore|the latter|the former)\b",
@@ -21,11 +21,15 @@ _MAX_LENGTH: Final = 420
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """A place of a passage, and other places that say the same word by word."""
+    """A place of a passage, and other places that say the same word by word.
+
+    `columns` is the row that names the columns of a row of a table.
+    """
 
     passage: Passage
     span: Span
     kind: Kind
+    columns: str = ""
     others: tuple[tuple[Passage, Span], ...] = ()
 
     @property
@@ -36,9 +40,7 @@ class Quote:
     @property
     def text(self) -> str:
         """How it reads."""
-        if self.kind is not Kind.ROW:
-            return readable(self.raw)
-        return readable(f"|{self.raw}|", columns=columns_above(self.passage.text, self.span.start))
+        return readable_row(self.raw, self.columns) if self.kind is Kind.ROW else readable(self.raw)
 
 
 def quote(statement: Statement, passages: Mapping[int, Passage]) -> Quote | None:
@@ -49,7 +51,9 @@ def quote(statement: Statement, passages: Mapping[int, Passage]) -> Quote | None
         return None
     (passage, span), *others = places
     block = block_at(passage.text, span.start)
-    return Quote(passage, span, block.kind if block else Kind.PROSE, tuple(others))
+    if block is None:
+        return Quote(passage, span, Kind.PARAGRAPH, others=tuple(others))
+    return Quote(passage, span, block.kind, block.columns, tuple(others))
 
 
 def joined(quotes: Sequence[Quote]) -> list[Quote]:

@@ -1,9 +1,11 @@
 """How many words two texts share. Pure."""
 
-import re
 from typing import Final
 
-_WORD: Final = re.compile(r"\w+")
+import regex
+
+# Marks are parts of words: vowel signs in Indic scripts, accents and points elsewhere.
+_WORD: Final = regex.compile(r"[\p{L}\p{M}\p{N}_]+")
 _MIN_LETTERS: Final = 4
 # `kill`, `killed` and `killing` begin alike, and so do `process` and `processes`.
 _STEM_LETTERS: Final = 4

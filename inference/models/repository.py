@@ -9,9 +9,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+import troupe.core.text
 from inference.models.settings import WEIGHT_FILES
 
 SOURCE: Final = Path(__file__).parent
+# How the project reads text goes along under its own name, so that Triton's interpreter needs no more of the project.
+SHARED: Final = Path(troupe.core.text.__file__).parent
 # Packages that stand beside a model's `model.py`.
 PACKAGES: Final[Mapping[str, Sequence[str]]] = {"embedder": ["minilm"], "generator": ["minilm", "extractive"]}
 _MARKER: Final = "repository.json"
@@ -54,8 +57,17 @@ def _copy_model(target: Path, packages: Sequence[str], *, graph: Path, tokenizer
     shutil.copy(source / "1" / "model.py", version)
     for package in packages:
         shutil.copytree(SOURCE / package, version / package, ignore=shutil.ignore_patterns("__pycache__"))
+    if "extractive" in packages:
+        _copy_shared(version / "troupe")
     shutil.copy(tokenizer, version / "tokenizer.json")
     _link(graph, version / "minilm.onnx")
+
+
+def _copy_shared(target: Path) -> None:
+    """The package below the packages that it stands in, which hold nothing else here."""
+    shutil.copytree(SHARED, target / "core" / SHARED.name, ignore=shutil.ignore_patterns("__pycache__"))
+    for folder, source in ((target, SHARED.parent.parent), (target / "core", SHARED.parent)):
+        shutil.copy(source / "__init__.py", folder)
 
 
 def _link(source: Path, target: Path) -> None:
@@ -90,6 +102,7 @@ def _fingerprint(weights: Path) -> str:
 
 def _sources() -> Iterator[Path]:
     yield SOURCE / "minilm_graph.py"
+    yield from SHARED.rglob("*.py")
     for folder in {*PACKAGES, *(package for packages in PACKAGES.values() for package in packages)}:
         yield from (SOURCE / folder).rglob("*.py")
         yield from (SOURCE / folder).glob("config.pbtxt")

@@ -1,1 +1,1 @@
-"""Text of documents: its blocks and sentences, and how it reads without its markup. Pure."""
+"""Text of documents: its sentences, and how it reads without its markup. Pure."""

@@ -4,7 +4,7 @@ import html
 import re
 from typing import Final
 
-from agents.builtin.text.blocks import Kind, blocks
+from troupe.core.text.rows import cells
 
 _LINE_MARKS: Final = re.compile(r"^[ \t]*(?:>[ \t]?)*(?:#{1,6}[ \t]+)?(?:[-*+•‣◦][ \t]+)?(?:\[[ xX]\][ \t]+)?")
 _ITEM_NUMBER: Final = re.compile(r"^\s*(?:>[ \t]?)*\d{1,3}[.)][ \t]+")  # elsewhere it may end a sentence
@@ -23,16 +23,26 @@ _ESCAPE: Final = re.compile(r"\\([\\`*_{}\[\]()#+.!|<>~-])")
 _STRAY: Final = re.compile(r"\*\*|(?<!\w)__(?!\w)")
 _LOOSE_MARK: Final = re.compile(r"(?<=\w) ([.,;:!?])(?=\s|$)")
 _SPACE: Final = re.compile(r"\s+")
-_CELLS: Final = re.compile(r"(?<!\\)\|")
 _PLAIN_WORD: Final = re.compile(r"[^\W\d_]+(?=[\s,;:.]|$)")
 _ENDS: Final = ".!?…。！？؟۔।"  # noqa: RUF001 - marks of other scripts
 _CLOSERS: Final = "\"'”’»)*_`]"
 
 
-def readable(quote: str, *, columns: str = "") -> str:
-    """The quote as a sentence of its own. `columns` is the row of a table that names the columns of a quoted row."""
-    rows = quote.lstrip().startswith("|") or bool(columns)
-    return _as_sentence(_row(quote, columns) if rows else plain(quote))
+def readable(quote: str) -> str:
+    """The quote as a sentence of its own."""
+    return _as_sentence(plain(quote))
+
+
+def readable_row(quote: str, columns: str) -> str:
+    """The row of a table as a sentence: `First: second; name of third: third`, by the row that names the columns."""
+    values, names = _cells(quote), _cells(columns)
+    named = len(names) == len(values) > 2
+    parts = [
+        f"{names[place]}: {cell}" if named and names[place] else cell
+        for place, cell in enumerate(values[1:], start=1)
+        if cell
+    ]
+    return _as_sentence(f"{values[0]}: {'; '.join(parts)}" if values[0] and parts else "; ".join(parts) or values[0])
 
 
 def plain(text: str) -> str:
@@ -54,31 +64,8 @@ def plain(text: str) -> str:
     return _LOOSE_MARK.sub(r"\1", _SPACE.sub(" ", text)).strip()
 
 
-def columns_above(text: str, offset: int) -> str:
-    """The row that names the columns of the table row at an offset; empty when there is none."""
-    above = [block for block in blocks(text) if block.end <= offset]
-    for block in reversed(above):
-        line = text[block.start : block.end]
-        if block.kind is Kind.HEADING:
-            return line if line.lstrip().startswith("|") else ""
-        if block.kind is not Kind.ROW:
-            return ""
-    return ""
-
-
-def _row(quote: str, columns: str) -> str:
-    """`First: second; name of third: third`."""
-    cells, names = _cells(quote), _cells(columns)
-    parts = []
-    for place, cell in enumerate(cells[1:], start=1):
-        name = names[place] if len(names) == len(cells) and len(cells) > 2 else ""
-        if cell:
-            parts.append(f"{name}: {cell}" if name else cell)
-    return f"{cells[0]}: {'; '.join(parts)}" if cells[0] and parts else "; ".join(parts) or cells[0]
-
-
 def _cells(row: str) -> list[str]:
-    return [plain(cell) for cell in _CELLS.split(row.strip().removeprefix("|").removesuffix("|"))]
+    return [plain(cell) for cell in cells(row)]
 
 
 def _as_sentence(text: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from agents.builtin.text.blocks import Block, Kind, blocks
+from troupe.core.text.blocks import Block, Kind, blocks
 
 _END: Final = re.compile(r"[.!?…؟۔।]+[\"'”’»)\]*_`]*(?=\s)|[。！？｡]+[」』”’）]*")  # noqa: RUF001 - marks of other scripts
 # Words that a full stop belongs to.
@@ -24,7 +24,7 @@ class Span:
 
 def sentences(text: str) -> list[Span]:
     """The sentences of paragraphs and list items, in order."""
-    return [s for block in blocks(text) if block.kind in (Kind.PROSE, Kind.ITEM) for s in _of_block(text, block)]
+    return [s for block in blocks(text) if block.kind in (Kind.PARAGRAPH, Kind.ITEM) for s in _of_block(text, block)]
 
 
 def _of_block(text: str, block: Block) -> Iterator[Span]:

@@ -2,7 +2,8 @@
 
 import re
 
-from .blocks import Kind
+from troupe.core.text.blocks import Kind
+
 from .words import count_words
 
 _POINTING = ("it ", "this ", "that ", "these ", "those ", "they ", "he ", "she ", "such ", "but ", "so ")
@@ -32,7 +33,6 @@ _TELLS = re.compile(
 _MARKUP = '*_["“ '
 _DIGITS = re.compile(r"\d+")
 _MIN_WORDS_OF_ROW = 8
-_MIN_WORDS = 6
 # Asks for a property of something: of no use is what speaks of the thing and never of the property.
 _ASKS_ATTRIBUTE = re.compile(
     r"(?:what|who|which) (?:is|are|was|were) the (?P<attribute>[^?,;]{2,40}?) (?:of|for|in|at|behind)\b", re.IGNORECASE
@@ -55,8 +55,6 @@ def weight(text: str, kind: Kind, question: str) -> float:
     value = _naming(text, question)
     if kind is Kind.ROW:
         value *= 0.9 if wanted or count_words(_DIGITS.sub("", text)) >= _MIN_WORDS_OF_ROW else 0.75
-    elif count_words(text) < _MIN_WORDS:
-        value *= 0.9
     elif text.lower().startswith(_POINTING):
         value *= 0.95
     return value * wanted[1] if wanted and not wanted[0].search(text) else value

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from troupe.core.text.blocks import Kind
+from troupe.core.text.rows import labelled
+
 from .asking import attribute, weight
-from .blocks import Kind
 from .prompt import Source
 from .sentences import sentences
 from .standing import stands_alone
@@ -39,6 +41,12 @@ class Candidate:
     source: Source
     text: str
     kind: Kind
+    columns: str = ""
+
+    @property
+    def said(self) -> str:
+        """What it says: of a row of a table, each value under the name of its column."""
+        return labelled(self.text, self.columns) if self.kind is Kind.ROW else self.text
 
 
 @dataclass(frozen=True)
@@ -62,24 +70,24 @@ def candidates(sources: Sequence[Source]) -> list[Candidate]:
         for sentence in sentences(source.text):
             text = source.text[sentence.start : sentence.end]
             if stands_alone(text, sentence.kind):
-                found.append(Candidate(len(found), source, text, sentence.kind))
+                found.append(Candidate(len(found), source, text, sentence.kind, sentence.columns))
     return found
 
 
 def score(question: str, found: Sequence[Candidate], encode: Encode) -> Scored:
     """Scores by meaning and by words; of many candidates only the best by words are looked at."""
     asked = content_words(question)
-    words = [content_words(candidate.text) for candidate in found]
+    words = [content_words(candidate.said) for candidate in found]
     titles = [content_words(candidate.source.title) for candidate in found]
     lexical = _lexical(asked, words, titles)
     kept = sorted(np.argsort(-lexical, kind="stable")[:MAX_ENCODED].tolist())
     candidates = [found[i] for i in kept]
-    placed = [f"{candidate.source.title}: {candidate.text}" for candidate in candidates]
+    placed = [f"{candidate.source.title}: {candidate.said}" for candidate in candidates]
     looked_for = attribute(question) or question
-    vectors = encode([question, looked_for, *(candidate.text for candidate in candidates), *placed])
+    vectors = encode([question, looked_for, *(candidate.said for candidate in candidates), *placed])
     alone, in_place = np.split(vectors[2:] @ vectors[0], 2)
     meaning = np.maximum(alone, 0.5 * (alone + in_place))
-    weights = np.array([weight(candidate.text, candidate.kind, question) for candidate in candidates])
+    weights = np.array([weight(candidate.said, candidate.kind, question) for candidate in candidates])
     relevance = (0.65 * meaning + 0.35 * lexical[kept]) * weights
     best = float(relevance.max(initial=0.0))
     relevance += _NEIGHBOUR_WEIGHT * (_best_of_source(candidates, relevance) - relevance)

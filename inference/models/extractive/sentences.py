@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .blocks import Block, Kind, blocks
+from troupe.core.text.blocks import Block, Kind, blocks
 
 MAX_CHARACTERS = 600
 
@@ -21,11 +21,12 @@ _ABBREVIATIONS = frozenset(_ABBREVIATION_LIST.split())
 
 @dataclass(frozen=True)
 class Sentence:
-    """A sentence at code points `start` to `end` of its text."""
+    """A sentence at code points `start` to `end` of its text; `columns` names those of a table's row."""
 
     start: int
     end: int
     kind: Kind
+    columns: str = ""
 
 
 def sentences(text: str) -> list[Sentence]:
@@ -40,7 +41,7 @@ def _of_block(text: str, block: Block) -> Iterator[Sentence]:
     start = block.start
     for end in cut:
         for piece_start, piece_end in _short_pieces(text, start, end):
-            sentence = _trimmed(text, piece_start, piece_end, block.kind)
+            sentence = _trimmed(text, piece_start, piece_end, block)
             if sentence.start < sentence.end:
                 yield sentence
         start = end
@@ -76,6 +77,6 @@ def _short_pieces(text: str, start: int, end: int) -> list[tuple[int, int]]:
     ]
 
 
-def _trimmed(text: str, start: int, end: int, kind: Kind) -> Sentence:
+def _trimmed(text: str, start: int, end: int, block: Block) -> Sentence:
     part = text[start:end]
-    return Sentence(start + len(part) - len(part.lstrip()), start + len(part.rstrip()), kind)
+    return Sentence(start + len(part) - len(part.lstrip()), start + len(part.rstrip()), block.kind, block.columns)

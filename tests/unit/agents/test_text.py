@@ -1,61 +1,9 @@
-import itertools
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.builtin.text.blocks import Kind, block_at, blocks
-from agents.builtin.text.readable import columns_above, plain, readable
+from agents.builtin.text.readable import plain, readable, readable_row
 from agents.builtin.text.worth import says_something
-
-DOCUMENT = """# Title
-
-A paragraph over
-two lines.
-
-- an item
-- another
-
-| name | value |
-|---|---|
-| size | 5 |
-
-```
-code
-```
-> a quote
-"""
-
-
-def test_blocks() -> None:
-    found = [(block.kind, DOCUMENT[block.start : block.end]) for block in blocks(DOCUMENT)]
-    assert found == [
-        (Kind.HEADING, "# Title"),
-        (Kind.PROSE, "A paragraph over\ntwo lines."),
-        (Kind.ITEM, "an item"),
-        (Kind.ITEM, "another"),
-        (Kind.HEADING, "| name | value |"),
-        (Kind.ROW, "| size | 5 |"),
-        (Kind.CODE, "```"),
-        (Kind.CODE, "code"),
-        (Kind.CODE, "```"),
-        (Kind.PROSE, "a quote"),
-    ]
-
-
-def test_a_row_knows_its_columns() -> None:
-    row = DOCUMENT.index("| size")
-    block = block_at(DOCUMENT, row)
-    assert block is not None
-    assert block.kind is Kind.ROW
-    assert columns_above(DOCUMENT, row) == "| name | value |"
-
-
-@given(st.text())
-def test_blocks_are_in_order_whatever_the_text(text: str) -> None:
-    found = blocks(text)
-    assert all(0 <= block.start <= block.end <= len(text) for block in found)
-    assert all(one.end <= other.start for one, other in itertools.pairwise(found))
 
 
 @pytest.mark.parametrize(
@@ -73,16 +21,25 @@ def test_blocks_are_in_order_whatever_the_text(text: str) -> None:
         ("conditions added under section\n 7. More follows.", "Conditions added under section 7. More follows."),
         ("`show w' and `show c' print it", "`show w' and `show c' print it."),
         ("橋は1981年に開通した。", "橋は1981年に開通した。"),
-        ("| **Redis** | a server |", "Redis: a server."),
     ],
 )
 def test_what_is_shown_of_a_quote(quote: str, shown: str) -> None:
     assert readable(quote) == shown
 
 
-def test_a_row_is_shown_with_the_names_of_its_columns() -> None:
-    shown = readable("| `worker` | steps | leases |", columns="| process | owns | state |")
-    assert shown == "`worker`: owns: steps; state: leases."
+@pytest.mark.parametrize(
+    ("row", "columns", "shown"),
+    [
+        ("`worker` | steps | leases", "process | owns | state", "`worker`: owns: steps; state: leases."),
+        ("**Redis** | a server", "", "Redis: a server."),
+        ("pro | 20 euros", "plan | price", "Pro: 20 euros."),
+        ("basic |  | 500 requests", "Plan | Europe | Asia", "Basic: Asia: 500 requests."),
+        ("| 900 | 700 |", "Plan | Europe | Asia | Africa", "Europe: 900; Asia: 700."),
+        ("5 | 6 | 7", "a | b", "5: 6; 7."),
+    ],
+)
+def test_a_row_is_shown_with_the_names_of_its_columns(row: str, columns: str, shown: str) -> None:
+    assert readable_row(row, columns) == shown
 
 
 @given(st.text())
@@ -96,7 +53,8 @@ def test_shown_text_is_one_line_without_citations(text: str) -> None:
     "text",
     [
         "See below.",
-        "Too short.",
+        "…",
+        "Click here.",
         "What is it that you want?",
         ">>> import this and that",
         "The documentation is here.",
@@ -108,7 +66,20 @@ def test_what_says_nothing(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["The bridge opened in 1981.", "橋は1981年に開通しました。", "Use `a[0] == {}` to see it."]
+    "text",
+    [
+        "The bridge opened in 1981.",
+        "橋は1981年に開通しました。",
+        "Use `a[0] == {}` to see it.",
+        "The port is 8080.",
+        "It costs 5 euros.",
+        "Redis is required.",
+        "8080.",
+        "retries = 5.",
+        "Run `make demo`.",
+        "दाम ५ रुपये।",
+        "Preis: 5 €.",
+    ],
 )
 def test_what_says_something(text: str) -> None:
     assert says_something(text)

@@ -1,8 +1,8 @@
 import pytest
 
 from inference.models.extractive.asking import attribute, weight
-from inference.models.extractive.blocks import Kind
 from inference.models.extractive.standing import stands_alone
+from troupe.core.text.blocks import Kind
 
 SAID = "The Humber bridge has carried cars since it was finished."
 
@@ -22,7 +22,6 @@ SAID = "The Humber bridge has carried cars since it was finished."
         ),
         ("The main span measures 1,410 metres in all.", "The main span is rather long in all.", "How long is it?"),
         (SAID, f"It {SAID}", "What is known?"),
-        (SAID, "Cars use it.", "What is known?"),
     ],
 )
 def test_some_sentences_fit_a_question_better_by_their_form(better: str, worse: str, question: str) -> None:
@@ -49,7 +48,9 @@ def test_the_attribute_that_is_asked_for(question: str, asked: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "Too short.",
+        "Overview.",
+        "Chapter 3 Installation",
+        "The gateway and its parts",
         "See the manual for more.",
         "[The manual of all](https://x.org/a)",
         "What is it for?",
@@ -59,6 +60,30 @@ def test_the_attribute_that_is_asked_for(question: str, asked: str) -> None:
 )
 def test_what_does_not_stand_alone(text: str) -> None:
     assert not stands_alone(text, Kind.PARAGRAPH)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("Redis is required.", Kind.PARAGRAPH),
+        ("It is free.", Kind.PARAGRAPH),
+        ("Timeout: 30 s", Kind.PARAGRAPH),
+        ("retries = 5", Kind.PARAGRAPH),
+        ("The port is 8080", Kind.PARAGRAPH),
+        ("Refunds take ten days", Kind.PARAGRAPH),
+        ("Port 8080", Kind.ITEM),
+        ("pro | 20 euros", Kind.ROW),
+        ("a | 1", Kind.ROW),
+        ("दाम ५ रुपये।", Kind.PARAGRAPH),
+        ("価格は5ユーロ。", Kind.PARAGRAPH),
+    ],
+)
+def test_short_statements_stand_alone(text: str, kind: Kind) -> None:
+    assert stands_alone(text, kind)
+
+
+def test_a_row_of_one_cell_does_not_stand_alone() -> None:
+    assert not stands_alone("pro | ", Kind.ROW)
 
 
 def test_items_need_no_full_stop() -> None:

@@ -1,3 +1,5 @@
+import unicodedata
+
 import pytest
 
 from inference.models.extractive.words import content_words, count_words
@@ -34,3 +36,17 @@ def test_width_and_case_do_not_matter() -> None:
 def test_scripts_without_spaces_give_pairs() -> None:
     assert content_words("東京都") == {"東京", "京都"}
     assert count_words("東京都庁 is here") == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("दिन दान", {"दिन", "दान"}),
+        ("co\u00adop zero\u200bwidth", {"coop", "zerowidth"}),
+        ("10⁶", {"10", "6"}),
+        ("ガラス カ゛", {"ガラ", "ラス", "ガ"}),
+        ("naïve", {"naïve"}),
+    ],
+)
+def test_marks_and_what_nobody_sees_cut_no_word(text: str, words: set[str]) -> None:
+    assert content_words(unicodedata.normalize("NFD", text)) == content_words(text) == words

@@ -1,0 +1,135 @@
+"""Cuts Markdown or plain text into blocks: paragraphs, list items, table rows, headings and code."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final
+
+from troupe.core.text.rows import inside, is_row, names_columns
+
+_FENCE: Final = re.compile(r"[ \t]*(```+|~~~+)")
+_HEADING: Final = re.compile(r" {0,3}#{1,6}(?:[ \t]|$)")
+_UNDERLINE: Final = re.compile(r" {0,3}(?:=+|-{3,}|~{3,}|\^{3,})[ \t]*$")
+_ITEM: Final = re.compile(r"[ \t]*(?:[-*+•‣◦–]|\d{1,3}[.)]|[a-zA-Z][.)])[ \t]+")
+_QUOTE: Final = re.compile(r"[ \t]*(?:>[ \t]?)+")
+_RULE: Final = re.compile(r"[ \t]*\|?[ \t:|+=_*~^-]+\|?[ \t]*$")
+# `name: value` or `name = value`; several lines of them are a list.
+_PAIR: Final = re.compile(r"[ \t]*(?![#>|])[^\s:=|.!?][^:=|.!?\n]{0,40}?[ \t]*(?:[:：][ \t]+|=[ \t]*)(?=[^\s=:])")  # noqa: RUF001
+
+
+class Kind(Enum):
+    """What a block is."""
+
+    PARAGRAPH = auto()
+    ITEM = auto()
+    ROW = auto()
+    HEADING = auto()
+    CODE = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A block at code points `start` to `end` of its text, without list marker and outer table bars.
+
+    `columns` is the row that names the columns of a table's row; empty where none does.
+    """
+
+    kind: Kind
+    start: int
+    end: int
+    columns: str = ""
+
+
+def blocks(text: str) -> list[Block]:
+    """The blocks, in order; blank lines and rules belong to none."""
+    found: list[Block] = []
+    open_block = False
+    for block in _lines(text):
+        if block is None:
+            open_block = False
+        elif block.kind is Kind.PARAGRAPH and open_block:
+            found[-1] = Block(found[-1].kind, found[-1].start, block.end)
+        else:
+            found.append(block)
+            open_block = block.kind in (Kind.PARAGRAPH, Kind.ITEM)
+    return found
+
+
+def block_at(text: str, offset: int) -> Block | None:
+    """The block that holds an offset."""
+    return next((block for block in blocks(text) if block.start <= offset < block.end), None)
+
+
+def is_pair(line: str) -> bool:
+    """Whether a line gives a value to a name."""
+    return bool(_PAIR.match(line))
+
+
+def _lines(text: str) -> Iterator[Block | None]:
+    """A block a line; None where the block above ends."""
+    fence = columns = ""
+    spans = _spans(text)
+    lines = [text[start:end] for start, end in spans]
+    for index, (start, end) in enumerate(spans):
+        line = lines[index]
+        marker = _FENCE.match(line)
+        if fence:
+            fence = "" if marker and marker[1].startswith(fence) else fence
+            yield Block(Kind.CODE, start, end)
+        elif marker:
+            fence = marker[1]
+            yield Block(Kind.CODE, start, end)
+        elif not line.strip():
+            columns = ""
+            yield None
+        elif _is_heading(lines, index):
+            yield Block(Kind.HEADING, start, end)
+        elif _RULE.match(line):
+            yield None
+        elif is_row(line):
+            row = _row(lines, index, start, columns)
+            columns = text[row.start : row.end] if row.kind is Kind.HEADING else columns
+            yield row
+        else:
+            columns = ""
+            yield _spoken(lines, index, start, end)
+
+
+def _is_heading(lines: Sequence[str], index: int) -> bool:
+    underlined = bool(_UNDERLINE.match(_at(lines, index + 1))) and not is_row(lines[index])
+    return bool(_HEADING.match(lines[index])) or (underlined and not _RULE.match(lines[index]))
+
+
+def _row(lines: Sequence[str], index: int, start: int, columns: str) -> Block:
+    """The row above the rule names the columns; without a rule it may be the first one."""
+    line, above, below = lines[index], _at(lines, index - 1), _at(lines, index + 1)
+    ruled = bool(_RULE.match(below)) and ("|" in below or "=" in below)
+    first = not is_row(above) and not _RULE.match(above)
+    heading = ruled or (first and is_row(below) and names_columns(line, below))
+    text = inside(line)
+    start += line.index(text)
+    return Block(Kind.HEADING if heading else Kind.ROW, start, start + len(text), "" if heading else columns)
+
+
+def _spoken(lines: Sequence[str], index: int, start: int, end: int) -> Block:
+    line = lines[index]
+    if item := _ITEM.match(line):
+        return Block(Kind.ITEM, start + item.end(), end)
+    if is_pair(line) and (is_pair(_at(lines, index - 1)) or is_pair(_at(lines, index + 1))):
+        return Block(Kind.ITEM, start, end)
+    quote = _QUOTE.match(line)
+    return Block(Kind.PARAGRAPH, start + (quote.end() if quote else 0), end)
+
+
+def _at(lines: Sequence[str], index: int) -> str:
+    return lines[index] if 0 <= index < len(lines) else ""
+
+
+def _spans(text: str) -> list[tuple[int, int]]:
+    spans = []
+    start = 0
+    for line in text.split("\n"):
+        spans.append((start, start + len(line)))
+        start += len(line) + 1
+    return spans
