@@ -8,6 +8,8 @@ from typing import Final
 from troupe.core.text.blocks import Block, Kind, blocks
 
 _END: Final = re.compile(r"[.!?…؟۔।]+[\"'”’»)\]*_`]*(?=\s)|[。！？｡]+[」』”’）]*")  # noqa: RUF001 - marks of other scripts
+# A bold beginning names what the text behind it says, and stays with it.
+_NAME: Final = re.compile(r"\s*(\*\*|__)(?=\S)[^\n]+?(?<=\S)\1")
 # Words that a full stop belongs to.
 _ABBREVIATION: Final = re.compile(
     r"(?:\b(?:approx|ca|cf|dr|e\.g|eds?|eq|etc|figs?|i\.e|incl?|mrs?|nos?|pp?|refs?|st|vol|vs)|\b[A-Z])$", re.IGNORECASE
@@ -28,7 +30,7 @@ def sentences(text: str) -> list[Span]:
 
 
 def _of_block(text: str, block: Block) -> Iterator[Span]:
-    ends = [m.end() for m in _END.finditer(text, block.start, block.end) if _ends(text, m, block.end)]
+    ends = [m.end() for m in _END.finditer(text, block.start, block.end) if _ends(text, block.start, m, block.end)]
     start = block.start
     for end in [*ends, block.end]:
         part = text[start:end]
@@ -37,7 +39,9 @@ def _of_block(text: str, block: Block) -> Iterator[Span]:
         start = end
 
 
-def _ends(text: str, match: re.Match[str], limit: int) -> bool:
+def _ends(text: str, start: int, match: re.Match[str], limit: int) -> bool:
+    if _NAME.fullmatch(text, start, match.end()) and text[match.end() : limit].strip():
+        return False
     if not match[0].startswith("."):
         return True
     before = text[max(0, match.start() - 12) : match.start()]

@@ -10,6 +10,8 @@ MAX_CHARACTERS = 600
 
 # A terminator with the quotes and brackets that close behind it. East Asian ones need no space after them.
 _END = re.compile(r"[.!?…؟।॥۔]+[\"'”’»)\]*_`]*(?=\s)|[。！？｡]+[」』”’）]*")  # noqa: RUF001 - other scripts' marks
+# A bold beginning names what the text behind it says, and stays with it.
+_NAME = re.compile(r"\s*(\*\*|__)(?=\S)[^\n]+?(?<=\S)\1")
 _WORD_BEFORE = re.compile(r"[\w.]*$")
 _INITIALS = re.compile(r"(?:[^\W\d_]\.)*[^\W\d_]")
 _ABBREVIATION_LIST = """
@@ -53,6 +55,8 @@ def _cuts(text: str, start: int, end: int) -> list[int]:
 
 
 def _is_boundary(text: str, start: int, match: re.Match[str], end: int) -> bool:
+    if _NAME.fullmatch(text, start, match.end()) and text[match.end() : end].strip():
+        return False
     if not match[0].startswith("."):
         return True
     if match.start() > start and text[match.start() - 1].isspace():

@@ -28,6 +28,8 @@ def split(text: str) -> list[str]:
             "It runs on Node.js and asyncio. `redis` stores it.",
             ["It runs on Node.js and asyncio.", "`redis` stores it."],
         ),
+        ("**Keep to a budget.** It is held. More.", ["**Keep to a budget.** It is held.", "More."]),
+        ("**Redis is required.**", ["**Redis is required.**"]),
         ("Wait... what? Never.", ["Wait... what?", "Never."]),
         ("", []),
         ("\n \n", []),
