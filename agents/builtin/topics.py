@@ -1,16 +1,17 @@
 """What a report is made of: the questions of its analyses with what was found for each. Pure."""
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
+
+import regex
 
 from agents.builtin.citing import overlaps
 from troupe.api.common.v1.content_pb2 import Finding, Passage
 
 _MAX_FINDINGS: Final = 10
 _MAX_FINDINGS_OF_MANY: Final = 5
-_WORD: Final = re.compile(r"\w+")
+_WORD: Final = regex.compile(r"[\p{L}\p{M}\p{N}_]+")
 
 
 @dataclass(frozen=True, slots=True)
