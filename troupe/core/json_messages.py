@@ -204,7 +204,7 @@ class _Check:
         if kind.full_name.startswith(_WELL_KNOWN):  # NullValue
             return
         if isinstance(value, str):
-            if value not in kind.values_by_name:
+            if not is_text(value) or value not in kind.values_by_name:
                 self._add(path, f"is {shown(value)}, which is no `{kind.name}`; {_nearest_value(value, kind)}")
         elif isinstance(value, bool) or not is_integer(value):
             self._add(path, f"is {shown(value)}; send one of {listed(kind.values_by_name)}")

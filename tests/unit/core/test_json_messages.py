@@ -67,6 +67,8 @@ def refused(value: Any, kind: type[Message]) -> TroupeError:
         (CANCEL, {"mode": "2"}, "mode", 'is "2", which is no `CancelMode`'),
         (CANCEL, {"mode": True}, "mode", "is true; send one of"),
         (CANCEL, {"mode": 1.7}, "mode", "is 1.7; send one of"),
+        (CANCEL, '{"mode": "\\ud800"}', "mode", 'is "\\ud800", which is no `CancelMode`'),
+        (CANCEL, '{"\\ud800": 1}', "\\ud800", "is no field of `CancelTaskRequest`"),
         (LIST, {"states": [99]}, "states[0]", "is 99, which is no `TaskState`"),
         (LIST, {"states": "TASK_STATE_FAILED"}, "states", "send a list in brackets"),
         # Fields.
