@@ -59,6 +59,18 @@ CASES: "dict[str, tuple[Callable[[Stub], Awaitable[Any]], str, str, str]]" = {
         "UNKNOWN_AGENT",
         "task.plan.steps[0].agent",
     ),
+    "many bad steps": (
+        _submit(plan=plan(*[("A b", "noop", "x", ["?"])] * 64)),
+        "INVALID_ARGUMENT",
+        "INVALID_REQUEST",
+        "more",
+    ),
+    "a webhook without an end": (
+        _submit(webhook_url="http://example.org/" + "%ff" * 600),
+        "INVALID_ARGUMENT",
+        "INVALID_REQUEST",
+        "task.webhook_url",
+    ),
     "budget beyond belief": (
         _submit(budget={"max_tokens": 2**63 - 1}),
         "INVALID_ARGUMENT",
