@@ -22,6 +22,7 @@ from gateway.wire.cors import CorsPolicy
 from gateway.wire.http2_client import ClientLimits
 from gateway.wire.http2_server import Http2Limits
 from troupe.core.logs import get_logger
+from troupe.core.reflection import REFLECTION_SERVICES
 from troupe.core.server import Drain, admin_port, run
 
 
@@ -39,7 +40,7 @@ async def serve(settings: GatewaySettings, drain: Drain) -> None:
         backends=pool,
         health=lambda: pages.health(serving=pool.serving, draining=drain.started, problems=pool.problems),
         cors_policy=CorsPolicy(settings.cors_origins),
-        services=ServiceAllowList(settings.services),
+        services=ServiceAllowList((*settings.services, *(REFLECTION_SERVICES if settings.reflection else ()))),
         dialects=Dialects(
             methods,
             max_message_bytes=settings.max_message_bytes,

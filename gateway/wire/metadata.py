@@ -112,7 +112,9 @@ def read_response(headers: Headers) -> ResponseBlock:
             http_status = int(value) if _HTTP_STATUS.fullmatch(value) else 0
         elif name == b"content-type":
             is_grpc = value.startswith(b"application/grpc")
-        elif name in (b"grpc-status", b"grpc-message", b"grpc-status-details-bin"):
+        elif name == b"grpc-message":
+            reserved.append((name, percent.without_outer_blanks(value_as_sent)))
+        elif name in (b"grpc-status", b"grpc-status-details-bin"):
             reserved.append((name, value))
         elif _returned(name) and _NAME.fullmatch(name) and _VALUE.fullmatch(value):
             metadata.append((name, value))

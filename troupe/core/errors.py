@@ -17,9 +17,12 @@ from grpc_status import rpc_status
 
 from troupe.api.common.v1 import error_pb2
 from troupe.api.common.v1.error_pb2 import ErrorReason
+from troupe.core.error_fitting import MAX_VIOLATIONS, RETRYABLE, SHORTENED, VIOLATIONS, fitted, sound
 
 DOMAIN: Final = "troupe"
 _PREFIX: Final = "ERROR_REASON_"
+_UNKNOWN_REASON: Final = "UNSPECIFIED"
+_MAX_DELAY: Final = timedelta(days=3650)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +102,11 @@ class TroupeError(Exception):
     retryable: bool | None = None
 
     def __post_init__(self) -> None:
+        self.message = sound(self.message)
+        self.metadata = {sound(key): sound(value) for key, value in self.metadata.items()}
         super().__init__(self.message)
         rule = RULES.get(self.reason, ErrorRule(grpc.StatusCode.UNKNOWN))
-        if self.code is grpc.StatusCode.UNKNOWN:
+        if self.code in (grpc.StatusCode.UNKNOWN, grpc.StatusCode.OK):
             self.code = rule.code
         if self.retryable is None:
             self.retryable = rule.retryable
@@ -112,18 +117,24 @@ class TroupeError(Exception):
     @property
     def reason_name(self) -> str:
         """The reason as `ErrorInfo` carries it, such as `TASK_NOT_FOUND`."""
-        return ErrorReason.Name(self.reason).removeprefix(_PREFIX)
+        known = self.reason in ErrorReason.values()  # a newer server may have others
+        return ErrorReason.Name(self.reason).removeprefix(_PREFIX) if known else _UNKNOWN_REASON
 
     def to_status(self) -> status_pb2.Status:
-        """The error as gRPC carries it: ErrorInfo always, BadRequest, RetryInfo and QuotaFailure where they apply."""
+        """The error as gRPC carries it: ErrorInfo always, BadRequest, RetryInfo and QuotaFailure where they apply.
+
+        It fits into the trailers of every client, see `fitted`.
+        """
         status = status_pb2.Status(code=_number(self.code), message=self.message)
-        metadata = {**self.metadata, "retryable": "true" if self.retryable else "false"}
+        metadata = {**self.metadata, RETRYABLE: "true" if self.retryable else "false"}
+        if len(self.violations) > MAX_VIOLATIONS:
+            metadata = {VIOLATIONS: str(len(self.violations)), **metadata, SHORTENED: "true"}
         info = error_details_pb2.ErrorInfo(reason=self.reason_name, domain=DOMAIN, metadata=metadata)
         status.details.add().Pack(info)
         if self.violations:
             bad = error_details_pb2.BadRequest()
-            for violation in self.violations:
-                bad.field_violations.add(field=violation.field, description=violation.description)
+            for violation in self.violations[:MAX_VIOLATIONS]:
+                bad.field_violations.add(field=sound(violation.field), description=sound(violation.description))
             status.details.add().Pack(bad)
         if self.retry_delay is not None:
             status.details.add().Pack(error_details_pb2.RetryInfo(retry_delay=_duration(self.retry_delay)))
@@ -131,7 +142,7 @@ class TroupeError(Exception):
             quota = error_details_pb2.QuotaFailure()
             quota.violations.add(subject=self.metadata.get("subject", ""), description=self.message)
             status.details.add().Pack(quota)
-        return status
+        return fitted(status)
 
     def to_proto(self) -> error_pb2.Error:
         """The error as events and task records keep it."""
@@ -221,5 +232,5 @@ def _number(code: grpc.StatusCode) -> int:
 
 def _duration(delta: timedelta) -> duration_pb2.Duration:
     duration = duration_pb2.Duration()
-    duration.FromTimedelta(delta)
+    duration.FromTimedelta(min(max(delta, timedelta()), _MAX_DELAY))
     return duration

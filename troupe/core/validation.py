@@ -6,6 +6,7 @@ import protovalidate
 from google.protobuf.message import Message
 
 from troupe.api.common.v1.error_pb2 import ErrorReason
+from troupe.core.error_fitting import MAX_VIOLATIONS
 from troupe.core.errors import FieldViolation, TroupeError
 
 
@@ -13,7 +14,11 @@ def check_rules(message: Message) -> None:
     """Raises INVALID_REQUEST with every rule that the message breaks."""
     if violations := protovalidate.collect_violations(message):
         fields = [FieldViolation(_path(v.proto.field), _describe(v)) for v in violations]
-        problem = "; ".join(f"`{f.field}` {f.description}" if f.field else f.description for f in fields)
+        problem = "; ".join(
+            f"`{f.field}` {f.description}" if f.field else f.description for f in fields[:MAX_VIOLATIONS]
+        )
+        if (more := len(fields) - MAX_VIOLATIONS) > 0:
+            problem += f"; and {more} more"
         raise TroupeError(ErrorReason.ERROR_REASON_INVALID_REQUEST, problem, violations=fields)
 
 

@@ -70,10 +70,21 @@ def test_response_headers_are_sorted_by_meaning() -> None:
 
 
 def test_blanks_around_values_are_no_part_of_them() -> None:
-    block = metadata.read_response(((b"x-a", b" \tb c "), (b"grpc-status", b" 5"), (b"grpc-message", b"no ")))
+    block = metadata.read_response(((b"x-a", b" \tb c "), (b"grpc-status", b" 5")))
     assert block.metadata == ((b"x-a", b"b c"),)
     assert block.status is not None
-    assert block.status.pairs == ((b"grpc-status", b"5"), (b"grpc-message", b"no"))
+    assert block.status.pairs == ((b"grpc-status", b"5"),)
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [(b"no ", b"no%20"), (b" \tno", b"%20%09no"), (b"  ", b"%20%20"), (b"", b""), (b" a b ", b"%20a b%20")],
+)
+def test_blanks_around_a_message_belong_to_it(sent: bytes, kept: bytes) -> None:
+    block = metadata.read_response(((b"grpc-status", b"5"), (b"grpc-message", sent)))
+    assert block.status is not None
+    assert dict(block.status.pairs)[b"grpc-message"] == kept
+    assert block.status.message == sent.decode(), "what stands in the details too, which clients compare"
 
 
 def test_status_of_a_server_that_is_no_grpc_server() -> None:
