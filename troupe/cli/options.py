@@ -5,6 +5,9 @@ from typing import Annotated, Final
 
 import typer
 
+from troupe.cli.streams import read_input
+
+_MAX_REQUEST_BYTES: Final = 256 << 10  # as the contract of `TaskSpec.input` has it
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 TargetOption = Annotated[
@@ -22,6 +25,11 @@ TaskIdArgument = Annotated[str, typer.Argument(metavar="ID", help="The task.", s
 InputArgument = Annotated[
     str, typer.Argument(metavar="REQUEST", help="What to do; - reads it from standard input.", show_default=False)
 ]
+
+
+def requested(argument: str) -> str:
+    """The request: the argument, or what stands on standard input."""
+    return read_input("the request", max_bytes=_MAX_REQUEST_BYTES) if argument == "-" else argument
 
 
 def parse_duration(text: str) -> timedelta:

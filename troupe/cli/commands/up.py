@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from troupe.cli.console import SafeConsole
 from troupe.cli.session import COMPLETED, INTERRUPTED, finish
 from troupe.cli.stacking import StartInterruptedError, stack_on_screen
 from troupe.cli.target import target_option
@@ -40,7 +41,7 @@ def command(
 
 async def _run(given: Mapping[str, object], *, verbose: bool) -> int:
     settings = LocalSettings.load().model_copy(update=given)
-    console = Console()
+    console = SafeConsole()
     try:
         async with stack_on_screen(settings, console, verbose=verbose) as (supervisor, signals):
             print_addresses(console, settings.folder, supervisor.members)
