@@ -6,11 +6,11 @@ the usual address. Where nobody named one, a server of another user is refused: 
 
 import os
 import pwd
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from troupe.cli.streams import note
 from troupe.client.settings import DEFAULT_TARGET, ClientSettings
 from troupe.local.errors import StackError
 from troupe.local.listeners import listeners, own_orchestrators, owner_of
@@ -66,7 +66,7 @@ def client_settings(target: str | None) -> ClientSettings:
     settings = ClientSettings.load()
     chosen = choose(_candidates(target, settings), foreigner=_foreigner)
     if chosen.note:
-        print(chosen.note, file=sys.stderr)
+        note(chosen.note)
     return settings.model_copy(update={"target": chosen.address})
 
 

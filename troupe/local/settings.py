@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Self
 
 from pydantic import Field
 
@@ -31,6 +31,12 @@ class LocalSettings(ServiceSettings):
     milvus_uri: str = Field(default="", description="a Milvus that runs already, such as `http://host:19530`")
     triton_url: str = Field(default="", description="a Triton that runs already: `host:port` of its gRPC")
     log_bytes: int = Field(default=5 << 20, gt=0, description="logs that are larger are rotated at start")
+
+    @classmethod
+    def in_folder(cls, folder: Path | None) -> Self:
+        """The settings, with another data directory where one is named."""
+        settings = cls.load()
+        return settings if folder is None else settings.model_copy(update={"data_dir": folder})
 
     @property
     def folder(self) -> Path:

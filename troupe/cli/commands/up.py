@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from troupe.cli.console import SafeConsole
 from troupe.cli.session import COMPLETED, INTERRUPTED, finish
 from troupe.cli.stacking import StartInterruptedError, stack_on_screen
 from troupe.cli.target import target_option
@@ -44,10 +45,8 @@ def command(
         "triton_url": triton_url,
         "free_ports": free_ports or None,
     }
-    settings = LocalSettings.load()
-    more = {"ports": {**settings.ports, **_ports(ports or [])}, "agents": (*settings.agents, *_agents(agents or []))}
-    update = more | {name: value for name, value in given.items() if value is not None}
-    finish(_run(settings.model_copy(update=update), verbose=verbose))
+    update = {name: value for name, value in given.items() if value is not None}
+    finish(_run(update, _ports(ports or []), _agents(agents or []), verbose=verbose))
 
 
 def _ports(options: Sequence[str]) -> Mapping[str, int]:
@@ -69,8 +68,11 @@ def _agents(options: Sequence[str]) -> Sequence[str]:
         raise typer.BadParameter(str(error), param_hint="--agent") from None
 
 
-async def _run(settings: LocalSettings, *, verbose: bool) -> int:
-    console = Console()
+async def _run(given: Mapping[str, object], ports: Mapping[str, int], agents: Sequence[str], *, verbose: bool) -> int:
+    settings = LocalSettings.load()
+    more = {"ports": {**settings.ports, **ports}, "agents": (*settings.agents, *agents)}
+    settings = settings.model_copy(update={**given, **more})
+    console = SafeConsole()
     try:
         async with stack_on_screen(settings, console, verbose=verbose) as (supervisor, signals):
             print_addresses(console, settings.folder, supervisor.members)
