@@ -66,7 +66,8 @@ def _listed(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return json.loads(value)
+        parsed = json.loads(value)
+        return [parsed] if isinstance(parsed, str) else parsed
     except ValueError:
         return [word for part in value.split(",") if (word := part.strip())]
 

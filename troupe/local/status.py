@@ -32,7 +32,7 @@ async def status_of(members: Mapping[str, Member]) -> dict[str, MemberStatus]:
     problems = await asyncio.gather(*(_problem(member) for member in members.values()))
     memory = _memory_by_group()
     return {
-        name: MemberStatus(member, problem, up_seconds(member.pid), memory.get(member.pid or 0))
+        name: MemberStatus(member, problem, up_seconds(member.pid), memory.get(member.pid) if member.pid else None)
         for (name, member), problem in zip(members.items(), problems, strict=True)
     }
 
@@ -50,8 +50,8 @@ async def _problem(member: Member) -> str:
 
 
 def _brief(problem: str) -> str:
-    """gRPC tells all that it tried; the last part says what went wrong."""
-    return problem.rpartition("last error: ")[2].strip("; ")
+    """The last words of what gRPC tells say what went wrong."""
+    return problem.rpartition(": ")[2] if "last error: " in problem else problem
 
 
 def up_seconds(pid: int | None) -> float | None:

@@ -32,7 +32,7 @@ def command(as_json: JsonOption = False, data_dir: DataDirOption = None) -> None
         members = await status_of(running_stack(folder))
         well = bool(members) and not any(status.problem for status in members.values())
         if as_json:
-            say_line(json.dumps(_record(folder, pid, members, well=well), ensure_ascii=False))
+            say_line(json.dumps(_record(folder, pid, members, well=well)))
         else:
             _say(folder, pid, members)
         return COMPLETED if well else _NOT_WELL
