@@ -6,6 +6,9 @@ from typing import Any, Final
 import typer
 from typer.core import TyperGroup
 
+from troupe.cli.arguments import take_text
+from troupe.cli.streams import note, say
+
 # In the order of the help.
 COMMANDS: Final = (
     "up",
@@ -19,9 +22,15 @@ COMMANDS: Final = (
     "ingest",
     "agents",
     "plan",
+    "status",
+    "logs",
+    "down",
     "demo",
     "version",
 )
+_INTERRUPTED: Final = 130
+# The parser's error for all that is wrong with arguments; typer exports its subclass only.
+_WrongArgument: Final = typer.BadParameter.__mro__[2]
 
 
 class LazyGroup(TyperGroup):
@@ -37,7 +46,10 @@ class LazyGroup(TyperGroup):
             return None
         single = typer.Typer(add_completion=False)
         single.command(cmd_name)(import_module(f"troupe.cli.commands.{cmd_name}").command)
-        return typer.main.get_command(single)
+        command = typer.main.get_command(single)
+        for parameter in command.params:
+            take_text(parameter)
+        return command
 
 
 app = typer.Typer(
@@ -52,3 +64,25 @@ app = typer.Typer(
 @app.callback()
 def root() -> None:
     """Run multi-step AI agent tasks as a durable, typed, streamed gRPC service."""
+
+
+def run_app() -> int:
+    """Runs the command that the arguments name; returns the exit code. A wrong argument is told in one line."""
+    try:
+        return int(app(standalone_mode=False) or 0)
+    except typer.Abort:
+        return _INTERRUPTED
+    except _WrongArgument as error:
+        return _refuse(error)
+
+
+def _refuse(error: Any) -> int:
+    context = error.ctx
+    if type(error).__name__ == "NoArgsIsHelpError":
+        if error.message:  # else the help was printed as it was made
+            say(error.message)
+    else:
+        where = context.command_path if context is not None else "troupe"
+        message = " ".join(error.format_message().split()).rstrip(".")
+        note(f"troupe: {message} (`{where} --help` shows what it takes)")
+    return int(error.exit_code)

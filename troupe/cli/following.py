@@ -9,12 +9,14 @@ from rich.console import Console
 
 from troupe.api.orchestrator.v1.event_pb2 import TaskEvent
 from troupe.api.orchestrator.v1.task_pb2 import TaskState
+from troupe.cli.console import SafeConsole
 from troupe.cli.interrupts import Interrupts
 from troupe.cli.json_lines import JsonProgress
 from troupe.cli.live import LiveProgress
 from troupe.cli.plain import PlainProgress
 from troupe.cli.progress import Progress
 from troupe.cli.session import COMPLETED, INTERRUPTED, TASK_FAILED
+from troupe.cli.streams import OutputLostError
 from troupe.cli.view import TaskView, fold
 from troupe.client import TroupeClient
 
@@ -28,7 +30,7 @@ def progress_for(*, as_json: bool, console: Console | None = None) -> Progress:
     """
     if as_json:
         return JsonProgress()
-    console = console or Console()
+    console = console or SafeConsole()
     return LiveProgress(console) if console.is_terminal and not console.is_dumb_terminal else PlainProgress()
 
 
@@ -48,15 +50,16 @@ async def follow_task(
     async with aclosing(events):
         try:
             ended = await signals.unless(shown.consume(events))
-        except BrokenPipeError:  # Ctrl-C ends all of a pipe, and whoever reads may be gone before the signal is here
-            if not shown.view.ended:
-                progress.say(_detached(shown.view))
-            raise
+        except OutputLostError as error:  # Ctrl-C ends all of a pipe: the reader may be gone before the signal is here
+            raise _with_place(error, shown.view, progress) from None
         finally:
             progress.close()
         if not ended:
             return await _turn_away(client, shown.view, progress, signals if cancels else None)
-    progress.result(shown.view)
+    try:
+        progress.result(shown.view)
+    except OutputLostError as error:
+        raise _with_place(error, shown.view, progress) from None
     return COMPLETED if shown.view.state == TaskState.TASK_STATE_COMPLETED else TASK_FAILED
 
 
@@ -90,6 +93,17 @@ async def _turn_away(client: TroupeClient, view: TaskView, progress: Progress, s
     await client.cancel(view.task_id, reason="cancelled from the terminal")
     progress.say(f"task {view.task_id} cancelled")
     return TASK_FAILED
+
+
+def _with_place(lost: OutputLostError, view: TaskView, progress: Progress) -> OutputLostError:
+    """Standard output is lost, the task and its report are not: says where they are."""
+    if not str(lost):  # no failure, so nothing but this will be said
+        if view.task_id and not view.ended:
+            progress.say(_detached(view))
+        return lost
+    if view.ended:
+        return OutputLostError(f"{lost}; what task {view.task_id} produced is kept: troupe show {view.task_id}")
+    return OutputLostError(f"{lost}; {_detached(view)}" if view.task_id else str(lost))
 
 
 def _detached(view: TaskView) -> str:

@@ -1,17 +1,17 @@
 """Events for programs: ProtoJSON, one a line."""
 
-import sys
-
 from google.protobuf.json_format import MessageToJson
 from google.protobuf.message import Message
 
 from troupe.api.orchestrator.v1.event_pb2 import TaskEvent
+from troupe.cli.streams import note, say_json, takes_unicode
 from troupe.cli.view import TaskView
+from troupe.core.terminal_text import json_text
 
 
 def print_json(message: Message) -> None:
     """One message on one line, at once."""
-    print(MessageToJson(message, indent=None, ensure_ascii=False), flush=True)
+    say_json(json_text(MessageToJson(message, indent=None, ensure_ascii=not takes_unicode())))
 
 
 class JsonProgress:
@@ -23,7 +23,7 @@ class JsonProgress:
 
     def say(self, message: str) -> None:
         """Prints on standard error."""
-        print(message, file=sys.stderr, flush=True)
+        note(message)
 
     def close(self) -> None:
         """Does nothing."""

@@ -1,20 +1,59 @@
-"""The entry point of the `troupe` command."""
+"""The entry point of the `troupe` command: whatever happens ends with one line and an exit code."""
 
-import os
 import sys
+from pathlib import Path
+from typing import Final
+
+from troupe.cli.streams import InputError, OutputLostError, note, prepare_streams
+
+COMPLETED: Final = 0
+USAGE: Final = 2
+INTERRUPTED: Final = 130
 
 
 def main() -> None:
-    """Runs the command line. `troupe version` does without the argument parser, whose import takes 0.2 s."""
+    """Runs the command line."""
+    prepare_streams()
+    try:
+        code = _run()
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except OutputLostError as error:
+        code = _lost(error)
+    except InputError as error:
+        note(f"troupe: {error}")
+        code = USAGE
+    except Exception as error:  # noqa: BLE001 - the edge: nobody is to read a traceback
+        note(f"troupe: this is a mistake in troupe, please report it: {_described(error)}")
+        code = USAGE
+    sys.exit(code)
+
+
+def _run() -> int:
+    """`troupe version` does without the argument parser, whose import takes 0.2 s."""
     if sys.argv[1:] in (["version"], ["--version"]):
         from troupe.cli.commands.version import command  # noqa: PLC0415 - see above
 
         command()
-        return
-    from troupe.cli.app import app  # noqa: PLC0415 - see above
+        return COMPLETED
+    from troupe.cli.app import run_app  # noqa: PLC0415 - see above
 
-    try:
-        app()
-    except BrokenPipeError:  # whoever read our output has gone, as `| head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+    return run_app()
+
+
+def _lost(error: OutputLostError) -> int:
+    """Whoever read our output has gone, as `| head` does, which is as it should be; all else is a failure."""
+    if not str(error):
+        return COMPLETED
+    note(f"troupe: {error}")
+    return USAGE
+
+
+def _described(error: Exception) -> str:
+    """What was raised, and where, on one line."""
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    where = f" ({Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno})" if frame is not None else ""
+    return " ".join(f"{type(error).__name__}: {error}".split()) + where

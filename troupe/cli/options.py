@@ -1,10 +1,14 @@
 """Options that several commands have."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
+from troupe.cli.streams import read_input
+
+_MAX_REQUEST_BYTES: Final = 256 << 10  # as the contract of `TaskSpec.input` has it
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 TargetOption = Annotated[
@@ -16,12 +20,23 @@ TargetOption = Annotated[
         show_default=False,
     ),
 ]
+DataDirOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir", metavar="DIR", help="The stack's data directory [default: ~/.troupe]", show_default=False
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print ProtoJSON, one message a line.")]
 ModelOption = Annotated[str, typer.Option("--model", help="The model that the agents shall use.", show_default=False)]
 TaskIdArgument = Annotated[str, typer.Argument(metavar="ID", help="The task.", show_default=False)]
 InputArgument = Annotated[
     str, typer.Argument(metavar="REQUEST", help="What to do; - reads it from standard input.", show_default=False)
 ]
+
+
+def requested(argument: str) -> str:
+    """The request: the argument, or what stands on standard input."""
+    return read_input("the request", max_bytes=_MAX_REQUEST_BYTES) if argument == "-" else argument
 
 
 def parse_duration(text: str) -> timedelta:

@@ -1,6 +1,5 @@
 """A task as plain lines, for pipes and files."""
 
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
@@ -27,6 +26,7 @@ from troupe.api.orchestrator.v1.event_pb2 import (
 from troupe.api.orchestrator.v1.task_pb2 import TaskState
 from troupe.cli import words
 from troupe.cli.report import failure, report_text
+from troupe.cli.streams import note, say, say_line
 from troupe.cli.view import TaskView
 
 
@@ -36,11 +36,11 @@ class PlainProgress:
     def show(self, event: TaskEvent, view: TaskView) -> None:
         """Prints the event's line, if it has one."""
         for line in lines(event, view):
-            print(line, flush=True)
+            say_line(line)
 
     def say(self, message: str) -> None:
         """Prints the message on standard error: whoever reads the pipe may be gone."""
-        print(message, file=sys.stderr, flush=True)
+        note(message)
 
     def close(self) -> None:
         """Does nothing."""
@@ -48,7 +48,7 @@ class PlainProgress:
     def result(self, view: TaskView) -> None:
         """Prints the report as it is, or why there is none."""
         if view.state == TaskState.TASK_STATE_COMPLETED and view.output is not None:
-            print(f"\n{report_text(view.output)}", flush=True)
+            say(f"\n{report_text(view.output)}")
 
 
 def lines(event: TaskEvent, view: TaskView) -> Iterator[str]:

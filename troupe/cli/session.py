@@ -1,12 +1,12 @@
 """How every command runs: one event loop, one client, errors as one clear message, exit codes."""
 
 import asyncio
-import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 
 import typer
 
+from troupe.cli.streams import note
 from troupe.cli.target import client_settings
 from troupe.client import TroupeClient
 from troupe.client.errors import is_unreachable
@@ -45,7 +45,7 @@ def finish(work: Coroutine[Any, Any, int]) -> None:
 
 def fail(message: str) -> None:
     """Ends the program with one message on standard error."""
-    print(f"troupe: {message}", file=sys.stderr)
+    note(f"troupe: {message}")
     raise typer.Exit(USAGE)
 
 

@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from troupe.api.orchestrator.v1.orchestrator_service_pb2 import AgentStatus
+from troupe.cli.console import SafeConsole
 from troupe.cli.json_lines import print_json
 from troupe.cli.options import JsonOption, TargetOption
 from troupe.cli.session import COMPLETED, with_client
+from troupe.cli.streams import say
 from troupe.client import TroupeClient
 
 
@@ -22,9 +23,9 @@ def command(as_json: JsonOption = False, target: TargetOption = None) -> None:
             for status in agents:
                 print_json(status)
         elif agents:
-            Console().print(_table(agents))
+            SafeConsole().print(_table(agents))
         else:
-            print("no agents: the orchestrator has reached none of the servers in its setting `agents`")
+            say("no agents: the orchestrator has reached none of the servers in its setting `agents`")
         return COMPLETED
 
     with_client(target, work)

@@ -1,12 +1,13 @@
 """`troupe approve`."""
 
-import getpass
 from typing import Annotated
 
 import typer
 
 from troupe.cli.options import TargetOption, TaskIdArgument
+from troupe.cli.person import person
 from troupe.cli.session import COMPLETED, with_client
+from troupe.cli.streams import say
 from troupe.client import TroupeClient
 
 
@@ -20,10 +21,8 @@ def command(
     """Let a step that waits for a person go on, or fail."""
 
     async def work(client: TroupeClient) -> int:
-        await client.resolve_approval(
-            task_id, step_id, approve=not reject, comment=comment, decided_by=getpass.getuser()
-        )
-        print(f"step {step_id} is {'rejected' if reject else 'approved'}")
+        await client.resolve_approval(task_id, step_id, approve=not reject, comment=comment, decided_by=person())
+        say(f"step {step_id} is {'rejected' if reject else 'approved'}")
         return COMPLETED
 
     with_client(target, work)

@@ -8,6 +8,7 @@ from troupe.api.orchestrator.v1.orchestrator_service_pb2 import CancelMode
 from troupe.cli import words
 from troupe.cli.options import TargetOption, TaskIdArgument
 from troupe.cli.session import COMPLETED, with_client
+from troupe.cli.streams import say
 from troupe.client import TroupeClient
 
 
@@ -22,7 +23,7 @@ def command(
 
     async def work(client: TroupeClient) -> int:
         task = await client.cancel(task_id, mode=mode, reason=reason)
-        print(f"task {task.task_id} is {words.TASK_STATES.get(task.state, 'cancelled')}")
+        say(f"task {task.task_id} is {words.TASK_STATES.get(task.state, 'cancelled')}")
         return COMPLETED
 
     with_client(target, work)

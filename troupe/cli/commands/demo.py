@@ -10,6 +10,7 @@ from rich.rule import Rule
 from rich.text import Text
 
 from troupe.api.orchestrator.v1.task_pb2 import TaskSpec
+from troupe.cli.console import SafeConsole
 from troupe.cli.following import follow_task, progress_for
 from troupe.cli.ingesting import ingest_folder
 from troupe.cli.interrupts import Interrupts
@@ -41,7 +42,7 @@ def command(
 
 
 async def _demo(settings: LocalSettings, folder: Folder, question: str, *, verbose: bool) -> int:
-    console = Console()
+    console = SafeConsole()
     try:
         async with stack_on_screen(settings, console, verbose=verbose) as (supervisor, signals):
             members = supervisor.members

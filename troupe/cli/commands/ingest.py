@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from troupe.cli.console import SafeConsole
 from troupe.cli.ingesting import ingest_folder
 from troupe.cli.options import TargetOption
 from troupe.cli.session import COMPLETED, USAGE, with_client
@@ -22,7 +22,7 @@ def command(
     """Store the Markdown, text, HTML and PDF files of a folder in the memory; forget those that are gone."""
 
     async def work(client: TroupeClient) -> int:
-        stored = await ingest_folder(client, Folder.scan(folder), Console(), verbose=verbose)
+        stored = await ingest_folder(client, Folder.scan(folder), SafeConsole(), verbose=verbose)
         return COMPLETED if stored else USAGE
 
     with_client(target, work)

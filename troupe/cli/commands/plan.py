@@ -6,8 +6,9 @@ from rich.text import Text
 
 from troupe.api.orchestrator.v1.task_pb2 import Plan, TaskSpec
 from troupe.cli import words
+from troupe.cli.console import SafeConsole
 from troupe.cli.json_lines import print_json
-from troupe.cli.options import InputArgument, JsonOption, ModelOption, TargetOption
+from troupe.cli.options import InputArgument, JsonOption, ModelOption, TargetOption, requested
 from troupe.cli.session import COMPLETED, with_client
 from troupe.client import TroupeClient
 
@@ -16,13 +17,14 @@ def command(
     request: InputArgument, model: ModelOption = "", as_json: JsonOption = False, target: TargetOption = None
 ) -> None:
     """Show the plan that a request would get; run nothing."""
+    spec = TaskSpec(input=requested(request), model=model)
 
     async def work(client: TroupeClient) -> int:
-        plan = await client.plan(TaskSpec(input=request, model=model))
+        plan = await client.plan(spec)
         if as_json:
             print_json(plan)
         else:
-            _print(plan, Console())
+            _print(plan, SafeConsole())
         return COMPLETED
 
     with_client(target, work)

@@ -2,6 +2,7 @@
 
 from troupe.cli.options import TargetOption, TaskIdArgument
 from troupe.cli.session import COMPLETED, with_client
+from troupe.cli.streams import say
 from troupe.client import TroupeClient
 
 
@@ -10,7 +11,7 @@ def command(task_id: TaskIdArgument, target: TargetOption = None) -> None:
 
     async def work(client: TroupeClient) -> int:
         task = await client.retry(task_id)
-        print(f"task {task.task_id} goes on; `troupe watch {task.task_id}` follows it")
+        say(f"task {task.task_id} goes on; `troupe watch {task.task_id}` follows it")
         return COMPLETED
 
     with_client(target, work)

@@ -1,20 +1,20 @@
 """`troupe run`."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from google.protobuf.duration_pb2 import Duration
-from rich.console import Console
 
 from troupe.api.orchestrator.v1.task_pb2 import TaskSpec
+from troupe.cli.console import SafeConsole
 from troupe.cli.following import follow_task, progress_for
 from troupe.cli.ingesting import ingest_folder
 from troupe.cli.interrupts import interrupts
 from troupe.cli.json_lines import print_json
-from troupe.cli.options import InputArgument, JsonOption, ModelOption, TargetOption, parse_duration
+from troupe.cli.options import InputArgument, JsonOption, ModelOption, TargetOption, parse_duration, requested
 from troupe.cli.session import COMPLETED, USAGE, with_client
+from troupe.cli.streams import note, say
 from troupe.client import Folder, TroupeClient
 
 
@@ -33,7 +33,7 @@ def command(
     target: TargetOption = None,
 ) -> None:
     """Run a task and show it live. Ctrl-C detaches, a second one cancels."""
-    spec = TaskSpec(input=sys.stdin.read() if request == "-" else request, model=model)
+    spec = TaskSpec(input=requested(request), model=model)
     if timeout:
         limit = Duration()
         limit.FromTimedelta(parse_duration(timeout))
@@ -43,8 +43,8 @@ def command(
         if docs is not None:
             folder = Folder.scan(docs)
             spec.memory_filter.update(folder.filter)
-            if not await ingest_folder(client, folder, Console(stderr=as_json or detach)):
-                print("troupe: no document could be ingested, so the task was not started", file=sys.stderr)
+            if not await ingest_folder(client, folder, SafeConsole(stderr=as_json or detach)):
+                note("troupe: no document could be ingested, so the task was not started")
                 return USAGE
         if detach:
             return await _submit(client, spec, as_json=as_json)
@@ -60,6 +60,6 @@ async def _submit(client: TroupeClient, spec: TaskSpec, *, as_json: bool) -> int
     if as_json:
         print_json(task)
     else:
-        print(task.task_id)
-        print(f"follow it with: troupe watch {task.task_id}", file=sys.stderr)
+        say(task.task_id)
+        note(f"follow it with: troupe watch {task.task_id}")
     return COMPLETED

@@ -10,10 +10,12 @@ from rich.text import Text
 
 from troupe.api.orchestrator.v1.task_pb2 import StepStatus, Task, TaskState
 from troupe.cli import words
+from troupe.cli.console import SafeConsole
 from troupe.cli.json_lines import print_json
 from troupe.cli.options import JsonOption, TargetOption, TaskIdArgument
 from troupe.cli.report import report_text
 from troupe.cli.session import COMPLETED, with_client
+from troupe.cli.streams import say
 from troupe.client import TroupeClient
 
 
@@ -25,7 +27,7 @@ def command(task_id: TaskIdArgument, as_json: JsonOption = False, target: Target
         reason = "" if as_json else await _cancel_reason(client, task)
         if as_json:
             print_json(task)
-        elif (console := Console()).is_terminal:
+        elif (console := SafeConsole()).is_terminal:
             _print(task, reason, console)
         else:
             _print_plain(task, reason)
@@ -62,12 +64,12 @@ def _print(task: Task, reason: str, console: Console) -> None:
 def _print_plain(task: Task, reason: str) -> None:
     """The same for pipes: nothing wrapped, padded or cut."""
     for name, value in _facts(task, reason):
-        print(f"{name}: {value}")
-    print()
+        say(f"{name}: {value}")
+    say("")
     for status in task.steps:
-        print("\t".join(" ".join(cell.split()) for cell in _cells(status)))
+        say("\t".join(" ".join(cell.split()) for cell in _cells(status)))
     if task.state == TaskState.TASK_STATE_COMPLETED:
-        print(f"\n{report_text(task.output)}")
+        say(f"\n{report_text(task.output)}")
 
 
 def _facts(task: Task, reason: str) -> list[tuple[str, str]]:

@@ -1,6 +1,5 @@
 """`troupe tasks`."""
 
-import sys
 from collections.abc import Sequence
 from typing import Annotated, Final
 
@@ -11,9 +10,11 @@ from rich.text import Text
 
 from troupe.api.orchestrator.v1.task_pb2 import Task, TaskState
 from troupe.cli import words
+from troupe.cli.console import SafeConsole
 from troupe.cli.json_lines import print_json
 from troupe.cli.options import JsonOption, TargetOption
 from troupe.cli.session import COMPLETED, with_client
+from troupe.cli.streams import note, say
 from troupe.client import TroupeClient
 
 _STYLES: Final = {
@@ -48,12 +49,12 @@ def command(
             for task in tasks:
                 print_json(task)
         elif not tasks:
-            print('no tasks yet: start one with troupe run "…"', file=sys.stderr)
-        elif (console := Console()).is_terminal:
+            note('no tasks yet: start one with troupe run "…"')
+        elif (console := SafeConsole()).is_terminal:
             print_table(tasks, console)
         else:
             for task in tasks:
-                print("\t".join(_cells(task)))
+                say("\t".join(_cells(task)))
         return COMPLETED
 
     with_client(target, work)

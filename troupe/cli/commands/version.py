@@ -2,7 +2,9 @@
 
 from importlib.metadata import version
 
+from troupe.cli.streams import say
+
 
 def command() -> None:
     """Print the version."""
-    print(f"troupe {version('troupe')}")
+    say(f"troupe {version('troupe')}")
