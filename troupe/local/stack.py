@@ -36,7 +36,7 @@ def stack_programs(settings: LocalSettings, ports: Ports, *, folder: Path) -> Se
     agents = json.dumps([at["agents"]])
     return [
         *servers,
-        _service("inference", at["inference"], {"TRITON_URL": servers[2].address, "REDIS_URL": redis_url}),
+        _service("inference", at["inference"], {"TRITON_URL": servers[2].address}),
         _service("agents", at["agents"], {"MILVUS_URI": milvus_uri, "INFERENCE_ADDRESS": at["inference"]}),
         _service(
             "orchestrator",
