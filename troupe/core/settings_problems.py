@@ -16,6 +16,12 @@ from troupe.core.terminal_text import terminal_line
 _MAX_VALUE_CHARS: Final = 200
 _A_LIST: Final = 'must be a list: values with commas between them, or JSON such as ["one", "two"]'
 _A_TABLE: Final = 'must be a table: set its fields one by one, or give JSON such as {{"{field}": …}}'
+_WORDS: Final = (
+    ("Value error, ", ""),
+    ("Input should", "must"),
+    ("String should", "must"),
+    ("Field required", "must be set"),
+)
 _LIST_ERRORS: Final = ("tuple_type", "list_type", "set_type", "frozen_set_type")
 _TABLE_ERRORS: Final = ("model_type", "model_attributes_type", "dict_type", "mapping_type", "dataclass_type")
 
@@ -111,5 +117,7 @@ def _problem(model: Any, detail: ErrorDetails, path: Sequence[str]) -> str:
         return _A_TABLE.format(field=fields[0] if fields else "name")
     if kind == "string_unicode":
         return "is not UTF-8"
-    problem = detail["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
-    return problem.replace("Input should", "must").replace("String should", "must").replace("Field required", "must be set")
+    problem = detail["msg"]
+    for theirs, ours in _WORDS:
+        problem = problem.replace(theirs, ours)
+    return problem
