@@ -72,4 +72,4 @@ def _retriever(settings: AgentsSettings) -> Retriever:
 
 
 if __name__ == "__main__":
-    run("agents", main)
+    run("agents", main, AgentsSettings)

@@ -6,7 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from agents.memory.settings import MemorySettings
 from troupe.core.server import ServerSettings
-from troupe.core.settings import ServiceSettings
+from troupe.core.settings import GrpcTarget, ServiceSettings
+from troupe.core.settings_view import print_sections
 
 
 class ExecutionSettings(BaseModel):
@@ -37,8 +38,12 @@ class AgentsSettings(ServiceSettings):
 
     server: ServerSettings = ServerSettings(listen="127.0.0.1:50052", max_message_bytes=32 << 20)
     milvus_uri: str = "http://127.0.0.1:19530"
-    inference_address: str = "127.0.0.1:50053"
+    inference_address: GrpcTarget = "127.0.0.1:50053"
     model: str = Field(default="", description="generator where a task names none; empty: the deployment's default")
     execution: ExecutionSettings = ExecutionSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
     memory: MemorySettings = MemorySettings()
+
+
+if __name__ == "__main__":
+    print_sections(AgentsSettings)

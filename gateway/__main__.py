@@ -108,4 +108,4 @@ async def main(drain: Drain) -> None:
 
 
 if __name__ == "__main__":
-    run("gateway", main)
+    run("gateway", main, GatewaySettings)

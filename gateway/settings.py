@@ -5,7 +5,8 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from troupe.core.settings import ServiceSettings
+from troupe.core.settings import HostPort, ListenAddress, ServiceSettings
+from troupe.core.settings_view import print_sections
 
 
 class GatewaySettings(ServiceSettings):
@@ -13,10 +14,8 @@ class GatewaySettings(ServiceSettings):
 
     section: ClassVar[str] = "gateway"
 
-    listen: str = Field(
-        default="127.0.0.1:8080", pattern=r"^.+:\d+$", description="`host:port`; port 0 takes a free one"
-    )
-    backends: tuple[str, ...] = Field(
+    listen: ListenAddress = Field(default="127.0.0.1:8080", description="`host:port`; port 0 takes a free one")
+    backends: tuple[HostPort, ...] = Field(
         default=("127.0.0.1:50051",), min_length=1, description="`host:port` of each backend"
     )
     connections_per_backend: int = Field(default=2, ge=1, le=64)
@@ -35,9 +34,8 @@ class GatewaySettings(ServiceSettings):
     )
     grace_seconds: float = Field(default=10, ge=0, description="how long open calls may go on after SIGTERM")
     access_log: bool = True
-    admin: str | None = Field(
+    admin: ListenAddress | None = Field(
         default=None,
-        pattern=r"^.+:\d+$",
         description="`host:port` of plain HTTP with `/metrics`, `/healthz` and `/readyz`; unset: none",
     )
 
@@ -86,3 +84,7 @@ class GatewaySettings(ServiceSettings):
         le=1 << 30,
         description="what a slow client may leave unread in the gateway, a call",
     )
+
+
+if __name__ == "__main__":
+    print_sections(GatewaySettings)

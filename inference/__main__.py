@@ -41,4 +41,4 @@ async def main(drain: Drain) -> None:
 
 
 if __name__ == "__main__":
-    run("inference", main)
+    run("inference", main, InferenceSettings)

@@ -6,7 +6,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from troupe.core.server import ServerSettings
-from troupe.core.settings import ServiceSettings
+from troupe.core.settings import GrpcTarget, ServiceSettings
+from troupe.core.settings_view import print_sections
 
 Micros = Annotated[int, Field(ge=0)]
 
@@ -64,7 +65,7 @@ class InferenceSettings(ServiceSettings):
     section: ClassVar[str] = "inference"
 
     server: ServerSettings = ServerSettings(listen="127.0.0.1:50053")
-    triton_url: str = Field(default="127.0.0.1:8001", description="`host:port` of Triton's gRPC endpoint")
+    triton_url: GrpcTarget = Field(default="127.0.0.1:8001", description="`host:port` of Triton's gRPC endpoint")
     triton_models: Mapping[str, TritonModel] = {
         "embedder": TritonModel(kind="embedder", dimensions=384),
         "generator": TritonModel(kind="generator", extractive=True),
@@ -89,3 +90,9 @@ class InferenceSettings(ServiceSettings):
     @classmethod
     def _no_empty_key(cls, key: SecretStr | None) -> SecretStr | None:
         return key if key and key.get_secret_value() else None
+
+
+if __name__ == "__main__":
+    from inference.models.settings import ModelsSettings
+
+    print_sections(InferenceSettings, ModelsSettings)

@@ -86,4 +86,4 @@ async def main(drain: Drain) -> None:
 
 
 if __name__ == "__main__":
-    run("orchestrator", main)
+    run("orchestrator", main, OrchestratorSettings)

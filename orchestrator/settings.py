@@ -12,7 +12,8 @@ from orchestrator.store.resp import Endpoint
 from orchestrator.store.tasks import Keeping
 from orchestrator.webhooks.settings import WebhookSettings
 from troupe.core.server import ServerSettings
-from troupe.core.settings import ServiceSettings
+from troupe.core.settings import GrpcTarget, ServiceSettings
+from troupe.core.settings_view import print_sections
 
 
 def _redis_url(url: str) -> str:
@@ -70,8 +71,8 @@ class OrchestratorSettings(ServiceSettings):
     wait_replicas: WaitReplicas = 0
     wait_timeout_ms: WaitTimeoutMs = 1_000
     partitions: int = Field(default=8, ge=1, le=MAX_PARTITIONS, description="fixed for the life of a deployment")
-    agents: tuple[str, ...] = ("127.0.0.1:50052",)
-    memory_address: str = "127.0.0.1:50052"
+    agents: tuple[GrpcTarget, ...] = ("127.0.0.1:50052",)
+    memory_address: GrpcTarget = "127.0.0.1:50052"
     memory_max_message_bytes: int = Field(default=32 << 20, gt=0)
     inference_address: str = Field(
         default="127.0.0.1:50053",
@@ -110,7 +111,7 @@ class WorkerSettings(ServiceSettings):
     wait_replicas: WaitReplicas = 0
     wait_timeout_ms: WaitTimeoutMs = 1_000
     partitions: int = Field(default=8, ge=1, le=MAX_PARTITIONS, description="the same as the orchestrator's")
-    agents: tuple[str, ...] = ("127.0.0.1:50052",)
+    agents: tuple[GrpcTarget, ...] = ("127.0.0.1:50052",)
     local_agents: tuple[str, ...] = Field(
         default=(), description="agents in this process, as `package.module:factory` of a `troupe.agent.StepExecutor`"
     )
@@ -134,3 +135,7 @@ class WorkerSettings(ServiceSettings):
                 " at more than twice in a lease; make tick_seconds smaller or lease_seconds larger"
             )
         return self
+
+
+if __name__ == "__main__":
+    print_sections(OrchestratorSettings, WorkerSettings)

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 
 class MemorySettings(BaseModel):
@@ -21,7 +21,7 @@ class MemorySettings(BaseModel):
     embed_concurrency: int = Field(default=4, ge=1, le=64)
     embed_timeout_seconds: float = Field(default=60, gt=0)
     milvus_timeout_seconds: float = Field(default=30, gt=0)
-    milvus_token: str = Field(default="", repr=False, description="`user:password` or an API key")
+    milvus_token: SecretStr = Field(default=SecretStr(""), description="`user:password` or an API key")
     consistency: Literal["Strong", "Session", "Bounded", "Eventually"] = Field(
         default="Strong", description="Strong sees every write of every replica; weaker levels are faster"
     )

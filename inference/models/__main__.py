@@ -18,7 +18,8 @@ def main() -> None:
         settings = ModelsSettings.load()
         fresh = prepare(out.absolute(), weights=weights_folder(settings), cache=settings.cache)
     except (SettingsError, WeightsNotFoundError) as error:
-        sys.exit(f"inference.models: {error}")
+        sys.stderr.write(f"inference.models: {error}\n")
+        sys.exit(2)
     sys.stdout.write(f"model repository {'prepared' if fresh else 'up to date'}: {out}\n")
 
 

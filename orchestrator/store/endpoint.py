@@ -9,8 +9,8 @@ Command = tuple[str | bytes | int, ...]
 
 _DEFAULT_PORT: Final = 6379
 _EXPECTED: Final = (
-    "must look like redis://host:6379/0, rediss:// for TLS, redis://host:6379,host:6379 for a cluster,"
-    " or unix:///path/of/socket?db=0"
+    "must look like redis://user:password@host:6379/0, rediss:// for TLS, redis://host:6379,host:6379 for a cluster,"
+    " or unix:///path/of/socket?db=0; signs such as / ? # @ in a password are written as %2F %3F %23 %40"
 )
 
 
@@ -46,7 +46,10 @@ class Endpoint:
         Raises:
             ValueError: the URL is none of these; the message does not repeat its password.
         """
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError:  # its text holds the password
+            raise ValueError(_EXPECTED) from None
         credentials, _, hosts = parts.netloc.rpartition("@")
         username, _, password = credentials.partition(":")
         addresses, database = _socket(parts, hosts) if parts.scheme == "unix" else _hosts(parts, hosts)

@@ -109,4 +109,4 @@ def _register(local: LocalAgents, drain: Drain, server: grpc.aio.Server) -> None
 
 
 if __name__ == "__main__":
-    run("worker", main)
+    run("worker", main, WorkerSettings)

@@ -1,8 +1,13 @@
 """The `troupe` command as a person or a script starts it, byte by byte."""
 
 import asyncio
+import contextlib
+import fcntl
 import os
+import pty
+import struct
 import sys
+import termios
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -53,3 +58,26 @@ async def troupe(
     out, err = await process.communicate(stdin)
     assert process.returncode is not None
     return Ended(process.returncode, out or b"", err)
+
+
+async def troupe_on_terminal(*arguments: str, env: Mapping[str, str] | None = None) -> tuple[int, bytes]:
+    """Runs a command on a terminal of its own; returns the exit code and all that the terminal got."""
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 160, 0, 0))
+    base = {key: value for key, value in os.environ.items() if not key.startswith("TROUPE_")}
+    variables = {**base, "TROUPE_LOCAL__DATA_DIR": "/nowhere", "TERM": "xterm-256color", **(env or {})}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "troupe.cli", *arguments, stdin=slave, stdout=slave, stderr=slave, env=variables
+    )
+    os.close(slave)
+    shown, code = await asyncio.gather(asyncio.to_thread(_read_all, master), process.wait())
+    os.close(master)
+    return code, shown
+
+
+def _read_all(terminal: int) -> bytes:
+    shown = b""
+    with contextlib.suppress(OSError):  # EIO, when the last process has closed its end
+        while chunk := os.read(terminal, 65_536):
+            shown += chunk
+    return shown

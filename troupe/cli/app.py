@@ -1,7 +1,7 @@
 """The subcommands; each is imported when it is used."""
 
 from importlib import import_module
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import typer
 from typer.core import TyperGroup
@@ -25,16 +25,17 @@ COMMANDS: Final = (
     "status",
     "logs",
     "down",
+    "config",
     "demo",
     "version",
 )
 _INTERRUPTED: Final = 130
 # The parser's error for all that is wrong with arguments; typer exports its subclass only.
-_WrongArgument: Final = typer.BadParameter.__mro__[2]
+_WrongArgument: Final = cast("type[Exception]", typer.BadParameter.__mro__[2])
 
 
 class LazyGroup(TyperGroup):
-    """Finds the command NAME as `command` in `troupe.cli.commands.NAME`."""
+    """Finds the command NAME as `command` in `troupe.cli.commands.NAME`, or commands of its own as `group`."""
 
     def list_commands(self, _ctx: Any) -> list[str]:
         """The names."""
@@ -44,11 +45,15 @@ class LazyGroup(TyperGroup):
         """Imports one command."""
         if cmd_name not in COMMANDS:
             return None
-        single = typer.Typer(add_completion=False)
-        single.command(cmd_name)(import_module(f"troupe.cli.commands.{cmd_name}").command)
-        command = typer.main.get_command(single)
-        for parameter in command.params:
-            take_text(parameter)
+        module = import_module(f"troupe.cli.commands.{cmd_name}")
+        group = getattr(module, "group", None)
+        if group is None:
+            group = typer.Typer(add_completion=False)
+            group.command(cmd_name)(module.command)
+        command: Any = typer.main.get_command(group)
+        for each in (command, *getattr(command, "commands", {}).values()):
+            for parameter in each.params:
+                take_text(parameter)
         return command
 
 

@@ -70,7 +70,7 @@ class LiveProgress:
         """Prints the report as rendered Markdown, or why there is none."""
         if view.state == TaskState.TASK_STATE_COMPLETED and view.output is not None:
             self._console.print()
-            self._console.print(Padding(Markdown(report_text(view.output)), (0, 1)))
+            self._console.print(Padding(Markdown(report_text(view.output), hyperlinks=False), (0, 1)))
             if view.metrics is not None:
                 self._console.print()
                 self._console.print(Text(f"completed in {words.summary(view.metrics)}", style="green"))

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from troupe.cli.streams import InputError, OutputLostError, note, prepare_streams
+from troupe.cli.streams import InputError, OutputLostError, note_line, prepare_streams
 
 COMPLETED: Final = 0
 USAGE: Final = 2
@@ -22,10 +22,10 @@ def main() -> None:
     except OutputLostError as error:
         code = _lost(error)
     except InputError as error:
-        note(f"troupe: {error}")
+        note_line(f"troupe: {error}")
         code = USAGE
     except Exception as error:  # noqa: BLE001 - the edge: nobody is to read a traceback
-        note(f"troupe: this is a mistake in troupe, please report it: {_described(error)}")
+        note_line(f"troupe: this is a mistake in troupe, please report it: {_described(error)}")
         code = USAGE
     sys.exit(code)
 
@@ -46,7 +46,7 @@ def _lost(error: OutputLostError) -> int:
     """Whoever read our output has gone, as `| head` does, which is as it should be; all else is a failure."""
     if not str(error):
         return COMPLETED
-    note(f"troupe: {error}")
+    note_line(f"troupe: {error}")
     return USAGE
 
 

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from troupe.cli import words
+from troupe.core.terminal_text import terminal_line
 from troupe.local.program import Program
 
 _COLOURS: Final = ("cyan", "magenta", "green", "yellow", "blue", "bright_cyan", "bright_magenta", "bright_green")
@@ -88,5 +89,5 @@ def parse_log_line(text: str) -> dict[str, Any]:
 def describe(record: dict[str, Any]) -> str:
     """A structured line as a person reads it."""
     rest = " ".join(f"{key}={value}" for key, value in record.items() if key not in _SILENT)
-    message = f"{record.get('level', '')}: {record['message']}"
-    return "\n".join(filter(None, [f"{message} {rest}".rstrip(), str(record.get("exception", ""))]))
+    message = terminal_line(f"{record.get('level', '')}: {record['message']} {rest}".rstrip())
+    return "\n".join(filter(None, [message, str(record.get("exception", ""))]))

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import typer
 
-from troupe.cli.streams import note
+from troupe.cli.streams import note, note_line
 from troupe.cli.target import client_settings
 from troupe.client import TroupeClient
 from troupe.client.errors import is_unreachable
@@ -36,8 +36,11 @@ def finish(work: Coroutine[Any, Any, int]) -> None:
         code = asyncio.run(work)
     except TroupeError as error:
         fail(explain(error))
-    except (SettingsError, StackError) as error:
+    except SettingsError as error:
         fail(str(error))
+    except StackError as error:  # its lines are the end of a log
+        note(f"troupe: {error}")
+        raise typer.Exit(USAGE) from None
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
     raise typer.Exit(code)
@@ -45,7 +48,7 @@ def finish(work: Coroutine[Any, Any, int]) -> None:
 
 def fail(message: str) -> None:
     """Ends the program with one message on standard error."""
-    note(f"troupe: {message}")
+    note_line(f"troupe: {message}")
     raise typer.Exit(USAGE)
 
 

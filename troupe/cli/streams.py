@@ -43,6 +43,11 @@ def note(text: str) -> None:
     print(terminal_text(text), file=sys.stderr, flush=True)
 
 
+def note_line(text: str) -> None:
+    """One line on standard error."""
+    print(terminal_line(text), file=sys.stderr, flush=True)
+
+
 def say_json(text: str) -> None:
     """A line that is safe JSON already."""
     print(text, flush=True)

@@ -4,7 +4,7 @@ from typing import ClassVar, Final
 
 from pydantic import Field
 
-from troupe.core.settings import ServiceSettings
+from troupe.core.settings import GrpcTarget, ServiceSettings
 
 DEFAULT_TARGET: Final = "127.0.0.1:50051"
 
@@ -14,7 +14,7 @@ class ClientSettings(ServiceSettings):
 
     section: ClassVar[str] = "client"
 
-    target: str = Field(default=DEFAULT_TARGET, min_length=1, description="`host:port` or any gRPC target")
+    target: GrpcTarget = Field(default=DEFAULT_TARGET, description="`host:port` or any gRPC target")
     call_seconds: float = Field(default=30, gt=0, description="deadline of calls that do not stream")
     connect_seconds: float = Field(default=2, ge=0, description="how long a stream may try until its first event")
     reconnect_seconds: float = Field(default=60, ge=0, description="how long a cut stream may try to go on")

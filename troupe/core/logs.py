@@ -3,21 +3,24 @@
 Prompts, completions, documents and secrets are never logged.
 """
 
+import io
 import logging
 import sys
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from contextvars import ContextVar
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Final, Literal
 
 import structlog
 from opentelemetry import trace
 from structlog.typing import FilteringBoundLogger
 
 from troupe.core.settings import ServiceSettings
+from troupe.core.terminal_text import terminal_line, terminal_text
 
 _BOUND: ContextVar[Mapping[str, str | int]] = ContextVar("bound", default=MappingProxyType({}))
+_OF_LINES: Final = ("exception", "stack")
 
 
 class LogSettings(ServiceSettings):
@@ -45,13 +48,15 @@ def configure(service: str, settings: LogSettings) -> None:
         structlog.processors.format_exc_info,
         name_service,
     ]
-    renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer() if settings.format == "json" else structlog.dev.ConsoleRenderer()
-    )
-    structlog.configure(
-        processors=[*shared, structlog.processors.EventRenamer("message"), renderer]
+    rendering: Sequence[structlog.typing.Processor] = (
+        [structlog.processors.EventRenamer("message"), structlog.processors.JSONRenderer()]
         if settings.format == "json"
-        else [*shared, renderer],
+        else [_make_safe, structlog.dev.ConsoleRenderer()]
+    )
+    if isinstance(sys.stdout, io.TextIOWrapper):  # what it cannot show shall end no call that logs
+        sys.stdout.reconfigure(errors="backslashreplace")
+    structlog.configure(
+        processors=[*shared, *rendering],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stdout),
         cache_logger_on_first_use=True,
@@ -60,10 +65,20 @@ def configure(service: str, settings: LogSettings) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
         )
     )
     logging.basicConfig(level=max(level, logging.WARNING), handlers=[handler], force=True)
+
+
+def _make_safe(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Makes a record safe for a terminal, and one line but for its traceback. JSON escapes by itself."""
+    for name, value in event.items():
+        if name in _OF_LINES:
+            event[name] = terminal_text(str(value))
+        elif not isinstance(value, int | float):
+            event[name] = terminal_line(value if isinstance(value, str) else repr(value))
+    return event
 
 
 def _name_trace(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

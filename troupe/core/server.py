@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -20,14 +21,17 @@ from troupe.core.health import Check, Health
 from troupe.core.interceptors import server_interceptors
 from troupe.core.logs import LogSettings, configure, get_logger
 from troupe.core.reflection import add_reflection
-from troupe.core.settings import SettingsError
+from troupe.core.settings import ListenAddress, ServiceSettings, SettingsError
+from troupe.core.settings_view import section_of, unknown_variables
 from troupe.core.telemetry.admin import admin_server
 from troupe.core.telemetry.settings import TelemetrySettings
 from troupe.core.telemetry.tracing import configure_tracing
+from troupe.core.terminal_text import terminal_line
 
 # Up to this many times `max_message_bytes` a message is read and refused with a reason; above it gRPC itself
 # cuts the call with RESOURCE_EXHAUSTED.
 _REFUSABLE: Final = 4
+_CANNOT_START: Final = 2
 # Streams and calls live long and are many: with Python's defaults (700, 10, 10) a burst of them sets off collections
 # that walk all of them and find nothing, and every stream stands still meanwhile.
 _COLLECTOR_THRESHOLDS: Final = (50_000, 5, 10)
@@ -38,13 +42,12 @@ class ServerSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    listen: str = Field(description="`host:port`; port 0 takes a free one", pattern=r"^.+:\d+$")
+    listen: ListenAddress = Field(description="`host:port`; port 0 takes a free one")
     max_message_bytes: int = Field(default=4 << 20, gt=0)
     grace_seconds: float = Field(default=10, ge=0, description="how long open calls may go on after SIGTERM")
     reflection: bool = True
-    admin: str | None = Field(
+    admin: ListenAddress | None = Field(
         default=None,
-        pattern=r"^.+:\d+$",
         description="`host:port` of plain HTTP with `/metrics`, `/healthz` and `/readyz`; unset: none",
     )
 
@@ -119,18 +122,27 @@ async def serving(
             get_logger().info("stopped")
 
 
-def run(name: str, main: Callable[[Drain], Coroutine[Any, Any, None]]) -> None:
+def run(name: str, main: Callable[[Drain], Coroutine[Any, Any, None]], *settings: type[ServiceSettings]) -> None:
     """Runs a process: logs, signals, uvloop; ends with exit code 2 when it cannot start.
 
-    `main` gets a `Drain` that starts on SIGTERM and SIGINT, and returns after it.
+    `main` gets a `Drain` that starts on SIGTERM and SIGINT, and returns after it. Variables that look like one of
+    `settings`, which `main` reads, and are none are logged.
     """
     gc.freeze()  # what was imported lives as long as the process
     gc.set_threshold(*_COLLECTOR_THRESHOLDS)
     try:
         configure(name, LogSettings.load())
+        _warn_of_unknown((*settings, LogSettings, TelemetrySettings))
         uvloop.run(_traced(name, TelemetrySettings.load(), main))
     except (SettingsError, StartupError) as error:
-        sys.exit(f"{name}: {error}")
+        sys.stderr.write(terminal_line(f"{name}: {error}") + "\n")
+        sys.exit(_CANNOT_START)
+
+
+def _warn_of_unknown(models: Sequence[type[ServiceSettings]]) -> None:
+    values = [value for model in models for value in section_of(model).values]
+    for problem in unknown_variables(values, sections=[model.section for model in models]):
+        get_logger().warning("unknown setting", problem=problem)
 
 
 async def _traced(name: str, settings: TelemetrySettings, main: Callable[[Drain], Coroutine[Any, Any, None]]) -> None:
@@ -185,8 +197,21 @@ async def admin_port(listen: str, *, drain: Drain, problems: Callable[[], Mappin
 
 def _bind(server: grpc.aio.Server, listen: str) -> str:
     host = listen.rpartition(":")[0]
+    _try_address(listen)
     try:
         port = server.add_insecure_port(listen)
     except RuntimeError:
         raise StartupError(f"cannot listen on {listen!r}: the port is taken or the address is not ours") from None
     return f"{host}:{port}"
+
+
+def _try_address(listen: str) -> None:
+    """Binds and lets go: gRPC would not say what is wrong with an address, but write lines of its own about it."""
+    host, _, port = listen.rpartition(":")
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[0]
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        raise StartupError(f"cannot listen on {listen!r}: {error.strerror or error}") from None

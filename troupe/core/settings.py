@@ -5,21 +5,62 @@ the same field in the table `[<section>]`. The file is `troupe.toml` in the work
 `TROUPE_CONFIG` names another. Variables win over the file, the file over the defaults.
 """
 
-import os
 import re
-import tomllib
-from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Final, Self
 
-from pydantic import ValidationError
+from pydantic import AfterValidator, ValidationError
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-CONFIG_VARIABLE = "TROUPE_CONFIG"
-_CREDENTIALS = re.compile(r"//[^/@]*@")
+from troupe.core.settings_problems import explained
+from troupe.core.settings_sources import CONFIG_VARIABLE, SettingsError, Variables, config_path, file_table
+
+__all__ = [
+    "CONFIG_VARIABLE",
+    "GrpcTarget",
+    "HostPort",
+    "ListenAddress",
+    "ServiceSettings",
+    "SettingsError",
+    "config_path",
+]
+
+_HOST_PORT: Final = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^\s:/@\[\]]+):(\d{1,5})", re.ASCII)
+# Names of gRPC's resolvers: https://github.com/grpc/grpc/blob/master/doc/naming.md
+_OTHER_TARGET: Final = re.compile(r"(?:dns|ipv4|ipv6|unix|unix-abstract|vsock|xds):\S+")
+_LARGEST_PORT: Final = 65_535
 
 
-class SettingsError(Exception):
-    """A setting has a value that it cannot have; the message names it and its origin."""
+def _listen_address(text: str) -> str:
+    if (port := _port_of(text)) is None or port > _LARGEST_PORT:
+        raise ValueError("must be host:port, such as 127.0.0.1:50051; the port is 0 to 65535, and 0 takes a free one")
+    return text
+
+
+def _grpc_target(text: str) -> str:
+    return text if _OTHER_TARGET.fullmatch(text) else _host_port(text)
+
+
+def _host_port(text: str) -> str:
+    if not 0 < (_port_of(text) or 0) <= _LARGEST_PORT:
+        raise ValueError(
+            "must be host:port, such as 127.0.0.1:50052, without http:// before it; the port is 1 to 65535"
+        )
+    return text
+
+
+def _port_of(text: str) -> int | None:
+    found = _HOST_PORT.fullmatch(text)
+    return int(found[1]) if found else None
+
+
+ListenAddress = Annotated[str, AfterValidator(_listen_address)]
+"""Where a server listens."""
+
+HostPort = Annotated[str, AfterValidator(_host_port)]
+"""Where a server is."""
+
+GrpcTarget = Annotated[str, AfterValidator(_grpc_target)]
+"""Where a gRPC server is; other targets of gRPC will do, too, such as `dns:///name:port`."""
 
 
 class ServiceSettings(BaseSettings):
@@ -27,7 +68,11 @@ class ServiceSettings(BaseSettings):
 
     section: ClassVar[str]
     model_config = SettingsConfigDict(
-        frozen=True, extra="forbid", env_nested_delimiter="__", nested_model_default_partial_update=True
+        frozen=True,
+        extra="forbid",
+        env_nested_delimiter="__",
+        nested_model_default_partial_update=True,
+        hide_input_in_errors=True,
     )
 
     @classmethod
@@ -45,44 +90,16 @@ class ServiceSettings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments, then variables, then the file."""
-        return init_settings, env_settings, InitSettingsSource(settings_cls, _file_table(cls.section))
+        return init_settings, Variables(settings_cls), InitSettingsSource(settings_cls, file_table(cls.section))
 
     @classmethod
-    def load(cls) -> Self:
-        """Reads the settings.
+    def load(cls, **given: Any) -> Self:
+        """Reads the settings; `given` wins, as options of a command do.
 
         Raises:
             SettingsError: a value is not valid, or the file cannot be read.
         """
         try:
-            return cls()
+            return cls(**given)
         except ValidationError as error:
-            raise SettingsError(
-                "\n".join(_explain(cls, e["loc"], e["msg"], e["input"]) for e in error.errors())
-            ) from None
-
-
-def config_path() -> Path:
-    """The settings file."""
-    return Path(os.environ.get(CONFIG_VARIABLE, "troupe.toml"))
-
-
-def _file_table(section: str) -> dict[str, Any]:
-    path = config_path()
-    if not path.exists():
-        if CONFIG_VARIABLE in os.environ:
-            raise SettingsError(f"`{CONFIG_VARIABLE}` names {str(path)!r}, which does not exist")
-        return {}
-    try:
-        table: dict[str, Any] = tomllib.loads(path.read_text()).get(section, {})
-    except (OSError, ValueError) as error:
-        raise SettingsError(f"settings file {str(path)!r} cannot be read: {error}") from None
-    return table
-
-
-def _explain(cls: type[ServiceSettings], location: tuple[int | str, ...], problem: str, value: object) -> str:
-    path = [str(part) for part in location]
-    variable = f"TROUPE_{cls.section.upper()}__" + "__".join(path).upper()
-    name = ".".join([cls.section, *path])
-    shown = _CREDENTIALS.sub("//***@", repr(value))
-    return f"setting `{name}` = {shown}: {problem} (variable {variable} or {str(config_path())!r})"
+            raise SettingsError("; ".join(explained(cls, error, given))) from None

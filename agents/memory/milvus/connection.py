@@ -13,6 +13,7 @@ import grpc
 
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.core.errors import TroupeError
+from troupe.core.masking import masked, scrubbed
 
 T = TypeVar("T")
 
@@ -59,7 +60,7 @@ class MilvusConnection:
 
     def unavailable(self, problem: str) -> TroupeError:
         """The error of a Milvus that does not serve."""
-        message = f"Milvus at {self._uri!r} {problem}"
+        message = f"Milvus at {masked(self._uri)!r} {problem}"
         return TroupeError(ErrorReason.ERROR_REASON_MEMORY_UNAVAILABLE, message)
 
     async def _connected(self) -> Any:
@@ -92,7 +93,7 @@ class MilvusConnection:
         if code in (grpc.StatusCode.UNAVAILABLE, _CONNECT_FAILED) or "closed channel" in message:
             self._drop(client)
             return self.unavailable("cannot be reached; is it running?")
-        return MilvusError(code if isinstance(code, int) else -1, message)
+        return MilvusError(code if isinstance(code, int) else -1, scrubbed(message, self._uri))
 
     def _drop(self, client: Any) -> None:
         if client is not None and client is self._client:

@@ -52,7 +52,9 @@ class MilvusStore:
         self._passages = f"{settings.collection}_passages"
         self._documents = f"{settings.collection}_documents"
         timeout = settings.milvus_timeout_seconds
-        self._connection = MilvusConnection(uri=uri, token=settings.milvus_token, timeout_seconds=timeout)
+        self._connection = MilvusConnection(
+            uri=uri, token=settings.milvus_token.get_secret_value(), timeout_seconds=timeout
+        )
         self._timeout = timeout
         self._layout: Layout | None = None
         self._unsettled = _SETTLE_AT_END  # what a process before this one left is not known

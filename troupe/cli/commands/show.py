@@ -58,7 +58,7 @@ def _print(task: Task, reason: str, console: Console) -> None:
     console.print(_steps(task))
     if task.state == TaskState.TASK_STATE_COMPLETED:
         console.print()
-        console.print(Padding(Markdown(report_text(task.output)), (0, 1)))
+        console.print(Padding(Markdown(report_text(task.output), hyperlinks=False), (0, 1)))
 
 
 def _print_plain(task: Task, reason: str) -> None:

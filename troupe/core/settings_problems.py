@@ -1,0 +1,123 @@
+"""What is wrong with a setting, on one line: its name, its value unless that is secret, its origin, what is allowed."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from troupe.core.masking import HIDDEN, holds_secret, masked, scrubbed
+from troupe.core.nearest import suggestion
+from troupe.core.settings_sources import DELIMITER, config_path, variable_name
+from troupe.core.terminal_text import terminal_line
+
+_MAX_VALUE_CHARS: Final = 200
+_A_LIST: Final = 'must be a list: values with commas between them, or JSON such as ["one", "two"]'
+_A_TABLE: Final = 'must be a table: set its fields one by one, or give JSON such as {{"{field}": …}}'
+_WORDS: Final = (
+    ("Value error, ", ""),
+    ("Input should", "must"),
+    ("String should", "must"),
+    ("Field required", "must be set"),
+)
+_LIST_ERRORS: Final = ("tuple_type", "list_type", "set_type", "frozen_set_type")
+_TABLE_ERRORS: Final = ("model_type", "model_attributes_type", "dict_type", "mapping_type", "dataclass_type")
+
+
+def explained(model: Any, error: ValidationError, given: Mapping[str, Any]) -> Iterator[str]:
+    """One text a problem."""
+    for detail in error.errors():
+        yield _explained(model, detail, given)
+
+
+def field_at(model: type[BaseModel], path: Sequence[str]) -> FieldInfo | None:
+    """The field behind names; None where there is none."""
+    field: FieldInfo | None = None
+    inside: Any = model
+    for name in path:
+        if not (isinstance(inside, type) and issubclass(inside, BaseModel)):
+            return field
+        field = inside.model_fields.get(name)
+        if field is None:
+            return None
+        inside = field.annotation
+    return field
+
+
+def origin_of(section: str, path: Sequence[str], aliases: Sequence[str] = ()) -> str:
+    """The variable that sets a field, else the file."""
+    names = {name.upper(): name for name in os.environ}
+    whole = variable_name(section, *path)
+    for wanted in (*aliases, *(variable_name(section, *path[:length]) for length in range(len(path), 0, -1))):
+        if wanted.upper() in names:
+            return names[wanted.upper()]
+    deeper = [name for upper, name in names.items() if upper.startswith(whole + DELIMITER)]
+    return deeper[0] if deeper else str(config_path())
+
+
+def aliases_of(field: FieldInfo | None) -> Sequence[str]:
+    """Other names that a field goes by."""
+    alias = field.validation_alias if field is not None else None
+    return [str(choice) for choice in getattr(alias, "choices", [alias] if alias else [])]
+
+
+def _explained(model: Any, detail: ErrorDetails, given: Mapping[str, Any]) -> str:
+    path = [_field_name(model, str(part)) if at == 0 else str(part) for at, part in enumerate(detail["loc"])]
+    named = [part for part in path if not part.isdigit()]
+    field = field_at(model, named)
+    name = ".".join([model.section, *named]) + "".join(f"[{part}]" for part in path if part.isdigit())
+    origin = _origin(model.section, named, field, given)
+    shown = _shown(detail["input"], field)
+    problem = _problem(model, detail, named)
+    if isinstance(detail["input"], str):
+        problem = scrubbed(problem, detail["input"])
+    return terminal_line(" ".join(f"setting `{name}`{shown} {problem} ({origin})".split()))
+
+
+def _field_name(model: Any, part: str) -> str:
+    """Pydantic names a field that has aliases by the first of them."""
+    return next((name for name, field in model.model_fields.items() if part in aliases_of(field)), part)
+
+
+def _origin(section: str, path: Sequence[str], field: FieldInfo | None, given: Mapping[str, Any]) -> str:
+    if path and path[0] in given:
+        return "given on the command line"
+    found = origin_of(section, path, aliases_of(field)) if path else str(config_path())
+    variable = variable_name(section, *path)
+    if found == str(config_path()):
+        return f"in {found!r}, or variable {variable}" if path else f"in {found!r}, or variables {variable}{DELIMITER}…"
+    return f"variable {found}"
+
+
+def _shown(value: object, field: FieldInfo | None) -> str:
+    if field is not None and holds_secret(field.annotation):
+        return f" = {HIDDEN}:"
+    if isinstance(value, str):
+        text = repr(masked(value))
+    elif isinstance(value, int | float | None):
+        text = repr(value)
+    else:  # a table or a list may have anything in it
+        return ":"
+    return f" = {text if len(text) <= _MAX_VALUE_CHARS else text[:_MAX_VALUE_CHARS] + '…'}:"
+
+
+def _problem(model: Any, detail: ErrorDetails, path: Sequence[str]) -> str:
+    kind = detail["type"]
+    if kind == "extra_forbidden":
+        parent = field_at(model, path[:-1])
+        inside: Any = model if parent is None else parent.annotation
+        return f"there is no such setting; {suggestion(path[-1], inside.model_fields)}"
+    if kind in _LIST_ERRORS:
+        return _A_LIST
+    if kind in _TABLE_ERRORS:
+        field = field_at(model, path)
+        fields: Sequence[str] = list(getattr(field.annotation if field else None, "model_fields", {}))
+        return _A_TABLE.format(field=fields[0] if fields else "name")
+    if kind == "string_unicode":
+        return "is not UTF-8"
+    problem = detail["msg"]
+    for theirs, ours in _WORDS:
+        problem = problem.replace(theirs, ours)
+    return problem
