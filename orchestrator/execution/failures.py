@@ -11,6 +11,10 @@ _UNAVAILABLE: Final = ErrorReason.ERROR_REASON_AGENT_UNAVAILABLE
 _FAILED: Final = ErrorReason.ERROR_REASON_AGENT_FAILED
 
 
+class CallInterruptedError(Exception):
+    """The call ended through no fault of its own: the stream that it shared broke. Its step can begin anew."""
+
+
 def explained(error: grpc.aio.AioRpcError) -> TroupeError:
     """The failure of a call that gRPC ended."""
     return _gone(TroupeError.from_rpc(error, unavailable=_UNAVAILABLE, failed=_FAILED))

@@ -210,7 +210,7 @@ class TroupeError(Exception):
         """
         delay = _delta(error.retry_delay) if error.HasField("retry_delay") else None
         code = _CODES.get(error.code, grpc.StatusCode.UNKNOWN)
-        rule, known = RULES_OF_CODES[code], error.reason in RULES
+        rule, known = _rule_of(code, error.message), error.reason in RULES
         return cls(
             error.reason if known else rule.of(unavailable, failed),
             error.message,
@@ -238,9 +238,7 @@ class TroupeError(Exception):
             details = _Details.of(error)
         except (ValueError, DecodeError) as problem:
             return cls(failed, f"{message} (with details that cannot be read: {problem})".lstrip())
-        rule = RULES_OF_CODES.get(code, RULES_OF_CODES[grpc.StatusCode.UNKNOWN])
-        if code is grpc.StatusCode.RESOURCE_EXHAUSTED and not details.given and says_too_large(message):
-            rule = CodeRule(ErrorReason.ERROR_REASON_MESSAGE_TOO_LARGE, False)
+        rule = RULES_OF_CODES[code] if details.given else _rule_of(code, message)
         retryable = details.retryable
         if retryable is None and details.retry_delay is not None:
             retryable = True
@@ -309,6 +307,13 @@ def invalid(field_path: str, description: str) -> TroupeError:
         f"`{field_path}` {description}",
         violations=[FieldViolation(field_path, description)],
     )
+
+
+def _rule_of(code: grpc.StatusCode, message: str) -> CodeRule:
+    """What a code means without details; gRPC itself says by the code of a spent quota that a message is too large."""
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED and says_too_large(message):
+        return CodeRule(ErrorReason.ERROR_REASON_MESSAGE_TOO_LARGE, False)
+    return RULES_OF_CODES[code]
 
 
 def says_too_large(problem: str) -> bool:
