@@ -17,7 +17,6 @@ from agents.settings import AgentsSettings
 from agents.tools.memory_search import MemorySearchTool
 from agents.tools.registry import ToolRegistry
 from troupe.agent import AgentServicer
-from troupe.api.agent.v1.agent_service_pb2_grpc import add_AgentServiceServicer_to_server
 from troupe.api.memory.v1.memory_service_pb2_grpc import add_MemoryServiceServicer_to_server
 from troupe.core.channels import open_channel
 from troupe.core.health import grpc_health_check
@@ -55,7 +54,7 @@ async def main(drain: Drain) -> None:
         agents = AgentServicer(runtime, drain=drain)
         documents = MemoryServicer(store=store, embedder=embedder, parser=parser, settings=memory)
         services = {
-            AGENT_SERVICE: partial(add_AgentServiceServicer_to_server, agents),
+            AGENT_SERVICE: partial(AgentServicer.add_to, agents),
             MEMORY_SERVICE: partial(add_MemoryServiceServicer_to_server, documents),
         }
         dependencies = {"inference": grpc_health_check(channel), "milvus": store.check}

@@ -114,6 +114,14 @@ class AgentDirectory:
                 await self._changed.wait()
             return server
 
+    async def soon(self, agent: str) -> AgentServer | None:
+        """The same, or None when there is none for a while: a call may have found the server gone only now."""
+        if (server := self.serving(agent)) is None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_REFRESH_SECONDS):
+                    server = await self.wait_for(agent)
+        return server
+
     async def wait_for_others(self, known: Set[str]) -> Set[str]:
         """The names of agents that are not known, as soon as there are any."""
         async with self._changed:

@@ -25,7 +25,6 @@ from orchestrator.worker.leases import Leases
 from orchestrator.worker.slots import SlotTable
 from orchestrator.worker.worker import Worker
 from troupe.agent import AgentServicer
-from troupe.api.agent.v1.agent_service_pb2_grpc import add_AgentServiceServicer_to_server
 from troupe.core.ids import new_id
 from troupe.core.server import Drain, run, serving
 from troupe.core.web.client import WebClient
@@ -105,7 +104,7 @@ async def _notify(
 
 def _register(local: LocalAgents, drain: Drain, server: grpc.aio.Server) -> None:
     """The worker's own agents can be described and called like those of any server."""
-    add_AgentServiceServicer_to_server(AgentServicer(local, drain=drain), server)
+    AgentServicer(local, drain=drain).add_to(server)
 
 
 if __name__ == "__main__":

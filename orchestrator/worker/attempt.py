@@ -3,15 +3,17 @@
 import random
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
 from orchestrator.directory import AgentDirectory, AgentServer
 from orchestrator.domain.delegation import DelegationBounds
 from orchestrator.domain.retry import Failure, RetryPolicy, retry_delay_ms
+from orchestrator.execution.failures import CallInterruptedError, garbage
 from orchestrator.store.attempts import Assignment, Attempt, AttemptStore, Ended, Rooms
 from orchestrator.worker import events
+from orchestrator.worker.answers import check_event, check_output
 from orchestrator.worker.delegation import new_steps
 from orchestrator.worker.leases import AttemptLostError
 from orchestrator.worker.patience import persistently
@@ -22,6 +24,7 @@ from troupe.api.common.v1.content_pb2 import StepOutput
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.api.common.v1.step_pb2 import Step
 from troupe.core.errors import TroupeError
+from troupe.core.logs import get_logger
 
 # An output stands in one event, and clients with gRPC's default limits take messages of 4 MiB.
 _OUTPUT_BYTES: Final = 2 << 20
@@ -49,8 +52,16 @@ class AttemptRunner:
 
     async def execute(self, assignment: Assignment, *, on_lost: Callable[[], None]) -> Outcome:
         """Has an agent execute the attempt, and returns how it ended; what happens meanwhile is recorded."""
+        try:
+            return await self._executed(assignment, on_lost)
+        except (CallInterruptedError, AttemptLostError):
+            raise
+        except Exception as error:  # noqa: BLE001 - the worker's edge: whatever an agent makes it raise, the step is told
+            return _defect(assignment, error)
+
+    async def _executed(self, assignment: Assignment, on_lost: Callable[[], None]) -> Outcome:
         attempt = assignment.attempt
-        server = self._directory.serving(attempt.agent)
+        server = await self._directory.soon(attempt.agent)
         if server is None:
             problem = f"no server of agent `{attempt.agent}` answers now"
             return TroupeError(ErrorReason.ERROR_REASON_AGENT_UNAVAILABLE, problem)
@@ -77,17 +88,25 @@ class AttemptRunner:
         Raises:
             AttemptLostError: the attempt counts no more; nothing was recorded.
         """
+        try:
+            ended = await self._recorded(assignment, outcome, rooms, take)
+        except Exception as error:  # noqa: BLE001 - the worker's edge, as above
+            problem = error if isinstance(error, TroupeError) else _defect(assignment, error)
+            ended = await self._fail(assignment, problem, rooms, take)
+        if ended.outcome == "lost":
+            raise AttemptLostError
+        return ended
+
+    async def _recorded(self, assignment: Assignment, outcome: Outcome, rooms: Rooms, take: bool) -> Ended:
         if isinstance(outcome, Delegate):
             outcome_of_delegation = await self._delegate(assignment, outcome, rooms, take)
             if isinstance(outcome_of_delegation, Ended):
-                return _counted(outcome_of_delegation)
+                return outcome_of_delegation
             outcome = outcome_of_delegation
         if isinstance(outcome, TroupeError):
-            return _counted(await self._fail(assignment, outcome, rooms, take))
+            return await self._fail(assignment, outcome, rooms, take)
         output, attempt = outcome.SerializeToString(), assignment.attempt
-        return _counted(
-            await persistently(lambda: self._store.complete(attempt, output=output, rooms=rooms, take=take))
-        )
+        return await persistently(lambda: self._store.complete(attempt, output=output, rooms=rooms, take=take))
 
     async def _call(
         self, server: AgentServer, request: ExecuteRequest, timeout: float, attempt: Attempt, recorder: Recorder
@@ -97,23 +116,27 @@ class AttemptRunner:
             async for response in responses:
                 match response.WhichOneof("event"):
                     case "output":
+                        check_output(response.output)
                         if (size := response.output.ByteSize()) > _OUTPUT_BYTES:
                             raise too_large(f"agent `{attempt.agent}` produced an output", size, _OUTPUT_BYTES)
                         return response.output
                     case "delegate":
                         return response.delegate
-                    case None:  # an event of a newer contract
-                        continue
+                    case None:
+                        raise garbage("an event without content, or of a newer contract")
                     case _:
+                        check_event(response)
                         await recorder.add(events.said(attempt, response))
         raise TroupeError(
             ErrorReason.ERROR_REASON_AGENT_FAILED, f"agent `{attempt.agent}` ended its stream without an output"
         )
 
     async def _explain(self, server: AgentServer, attempt: Attempt, error: TroupeError) -> TroupeError:
-        if error.reason == ErrorReason.ERROR_REASON_AGENT_UNAVAILABLE:
+        # A server that says when to come back is there.
+        if error.reason == ErrorReason.ERROR_REASON_AGENT_UNAVAILABLE and error.retry_delay is None:
             await self._directory.report_down(server, error.message)
-            error.message = f"agent `{attempt.agent}` at {server.address} cannot be reached: {error.message}"
+            problem = f"agent `{attempt.agent}` at {server.address} cannot be reached: {error.message}"
+            return replace(error, message=problem)  # the calls of a stream share their error
         return error
 
     def _timeout(self, step: Step, assignment: Assignment) -> float:
@@ -157,10 +180,14 @@ class AttemptRunner:
         )
 
 
-def _counted(ended: Ended) -> Ended:
-    if ended.outcome == "lost":
-        raise AttemptLostError
-    return ended
+def _defect(assignment: Assignment, error: Exception) -> TroupeError:
+    """The worker cannot cope with an attempt: that counts as an attempt that failed, and its log has the details."""
+    name = type(error).__name__
+    get_logger().error("attempt failed in the worker", error=name, exc_info=error)
+    return TroupeError(
+        ErrorReason.ERROR_REASON_AGENT_FAILED,
+        f"the worker failed with {name} on what agent `{assignment.attempt.agent}` sent; the worker's log says where",
+    )
 
 
 def policy_of(step: Step, defaults: RetryPolicy) -> RetryPolicy:

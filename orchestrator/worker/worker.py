@@ -7,11 +7,12 @@ from typing import Any, Final
 
 from orchestrator import metrics
 from orchestrator.directory import AgentDirectory
+from orchestrator.execution.failures import CallInterruptedError
 from orchestrator.store.attempts import Assignment, AttemptStore, Ended
 from orchestrator.worker.attempt import AttemptRunner, Outcome
 from orchestrator.worker.lane import Lane
 from orchestrator.worker.leases import AttemptLostError, Leases
-from orchestrator.worker.patience import in_time
+from orchestrator.worker.patience import in_time, persistently
 from orchestrator.worker.slots import SlotTable
 from troupe.api.orchestrator.v1.task_pb2 import TaskState
 from troupe.core.errors import TroupeError
@@ -134,6 +135,10 @@ class Worker:
                 counts.ended("lost").inc()
                 metrics.FENCED.inc()
                 get_logger().warning("attempt lost: its lease ran out, or its task ended")
+            except CallInterruptedError:
+                counts.ended("handed_back").inc()
+                get_logger().warning("attempt handed back: another call broke the stream that it shared")
+                await persistently(lambda: self._store.hand_back(attempt))
             except Exception:  # noqa: BLE001 - the worker's loop: one attempt must not end the others
                 get_logger().exception("attempt dropped; its lease will run out")
             except asyncio.CancelledError:

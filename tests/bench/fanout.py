@@ -20,7 +20,6 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +32,6 @@ from tests.support.processes import running, until
 from tests.support.redis import RedisServer
 from troupe.agent import AgentServicer
 from troupe.api.agent.v1 import agent_service_pb2
-from troupe.api.agent.v1.agent_service_pb2_grpc import add_AgentServiceServicer_to_server
 from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
 from troupe.api.orchestrator.v1.orchestrator_service_pb2_grpc import OrchestratorServiceStub
 from troupe.core.logs import LogSettings, configure
@@ -235,7 +233,7 @@ async def _agents(listen: str) -> AsyncIterator[StillAgents]:
     agents = StillAgents()
     drain = Drain()
     servicer = AgentServicer(agents, drain=drain)
-    services = {"troupe.api.agent.v1.AgentService": partial(add_AgentServiceServicer_to_server, servicer)}
+    services = {"troupe.api.agent.v1.AgentService": servicer.add_to}
     settings = ServerSettings(listen=listen, grace_seconds=0)
     async with serving(settings, drain=drain, services=services, dependencies={}):
         yield agents

@@ -7,7 +7,6 @@ import grpc.aio
 
 from troupe.agent import AgentServicer
 from troupe.api.agent.v1.agent_service_pb2 import AgentDescriptor, ExecuteRequest, ExecuteResponse
-from troupe.api.agent.v1.agent_service_pb2_grpc import add_AgentServiceServicer_to_server
 from troupe.api.common.v1.content_pb2 import StepOutput
 from troupe.core.server import Drain, ServerSettings, run, serving
 
@@ -26,7 +25,7 @@ class Noop:
 
 async def _main(drain: Drain) -> None:
     def register(server: grpc.aio.Server) -> None:
-        add_AgentServiceServicer_to_server(AgentServicer(Noop(), drain=drain), server)
+        AgentServicer(Noop(), drain=drain).add_to(server)
 
     services = {"troupe.api.agent.v1.AgentService": register}
     async with serving(ServerSettings(listen=sys.argv[1]), drain=drain, services=services, dependencies={}):

@@ -11,7 +11,6 @@ import grpc.aio
 from tests.support.contexts import Context
 from troupe.agent import AgentServicer
 from troupe.api.agent.v1 import agent_service_pb2 as pb
-from troupe.api.agent.v1.agent_service_pb2_grpc import add_AgentServiceServicer_to_server
 from troupe.api.common.v1.content_pb2 import StepOutput
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.api.common.v1.step_pb2 import Step
@@ -233,7 +232,7 @@ async def scripted_agents(listen: str, *, multiplexed: bool = True) -> AsyncIter
     servicer = (AgentServicer if multiplexed else SingleCallsOnly)(agents, drain=drain)
 
     def register(server: grpc.aio.Server) -> None:
-        add_AgentServiceServicer_to_server(servicer, server)
+        servicer.add_to(server)
 
     settings = ServerSettings(listen=listen, grace_seconds=0)
     services = {"troupe.api.agent.v1.AgentService": register}

@@ -1,7 +1,7 @@
 """Agents' code under guard: whatever it does, its caller gets responses and then an end, or a reason."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing
 
 from troupe.agent.executor import StepExecutor
@@ -27,12 +27,26 @@ async def guarded(
         ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED,
         f"agent `{step.agent}` did not end within {timeout_seconds or 0:.1f} s",
     )
-    async with aclosing(executor.execute(step, timeout_seconds=timeout_seconds)) as responses:
+    async with aclosing(_begun(executor, step, timeout_seconds)) as responses:
         ended = False
         while not ended:
             response = await _next(responses, step, ends, late)
             ended = response.WhichOneof("event") in _LAST
             yield response
+
+
+def _begun(
+    executor: StepExecutor, step: ExecuteRequest, timeout_seconds: float | None
+) -> AsyncGenerator[ExecuteResponse, None]:
+    try:
+        responses = executor.execute(step, timeout_seconds=timeout_seconds)
+    except Exception as error:  # noqa: BLE001 - the edge, as below
+        raise _defect(step, error) from None
+    if isinstance(responses, AsyncGenerator):
+        return responses
+    if isinstance(responses, Coroutine):
+        responses.close()
+    raise _failed(f"`execute` of agent `{step.agent}` is no async generator: it must `yield` what it says")
 
 
 async def _next(
@@ -41,7 +55,7 @@ async def _next(
     deadline = asyncio.timeout_at(ends)
     try:
         async with deadline:
-            return await anext(responses)
+            response = await anext(responses)
     except TroupeError:
         raise
     except StopAsyncIteration:
@@ -54,9 +68,16 @@ async def _next(
     except Exception as error:  # noqa: BLE001 - the edge: a defect of an agent must not reach the caller as such
         if deadline.expired():
             raise late from None
-        name = type(error).__name__
-        get_logger().error("agent failed", error=name, exc_info=error)
-        raise _failed(f"agent `{step.agent}` failed with {name}; the log of its process says where") from None
+        raise _defect(step, error) from None
+    if isinstance(response, ExecuteResponse):
+        return response
+    raise _failed(f"agent `{step.agent}` yielded a {type(response).__name__}; it must yield `ExecuteResponse`s")
+
+
+def _defect(step: ExecuteRequest, error: Exception) -> TroupeError:
+    name = type(error).__name__
+    get_logger().error("agent failed", error=name, exc_info=error)
+    return _failed(f"agent `{step.agent}` failed with {name}; the log of its process says where")
 
 
 def _failed(problem: str) -> TroupeError:

@@ -7,10 +7,12 @@ from contextlib import aclosing
 from typing import Any, Final
 
 from troupe.agent.executor import StepExecutor
+from troupe.agent.frames import Unreadable, UnreadableFrameError, calls_of
 from troupe.agent.guarded import guarded
 from troupe.api.agent.v1 import agent_service_pb2 as pb
+from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.core.errors import TroupeError
-from troupe.core.logs import bound
+from troupe.core.logs import bound, get_logger
 from troupe.core.server import Drain, draining_error
 from troupe.core.telemetry.propagation import TRACEPARENT
 from troupe.core.telemetry.spans import remote_span
@@ -44,16 +46,24 @@ class Multiplexer:
             call.cancel()
         await asyncio.gather(*calls, return_exceptions=True)
 
-    async def serve(self, requests: AsyncIterator[pb.ExecuteManyRequest]) -> AsyncIterator[pb.ExecuteManyResponse]:
-        """Takes calls and yields what happens in them.
+    async def serve(
+        self, requests: AsyncIterator[pb.ExecuteManyRequest | bytes]
+    ) -> AsyncIterator[pb.ExecuteManyResponse]:
+        """Takes calls and yields what happens in them. Of encoded requests a call that cannot be read fails alone.
 
         Ends when all have ended and the caller has closed its side, or the server drains.
+
+        Raises:
+            TroupeError: INVALID_REQUEST; a request cannot be read, and does not say whose it is.
         """
-        background = [asyncio.create_task(self._read(requests)), asyncio.create_task(self._wake_on_drain())]
+        reading = asyncio.create_task(self._read(requests))
+        background = [reading, asyncio.create_task(self._wake_on_drain())]
         try:
             while not (self._closed or self._drain.started) or self._calls or self._outbox:
                 await self._filled.wait()
                 self._filled.clear()
+                if reading.done() and isinstance(reading.exception(), UnreadableFrameError):
+                    raise TroupeError(ErrorReason.ERROR_REASON_INVALID_REQUEST, "a message of calls cannot be read")
                 while self._outbox:
                     yield self._message()
         finally:
@@ -65,17 +75,23 @@ class Multiplexer:
         await self._drain.wait()
         self._filled.set()
 
-    async def _read(self, requests: AsyncIterator[pb.ExecuteManyRequest]) -> None:
+    async def _read(self, requests: AsyncIterator[pb.ExecuteManyRequest | bytes]) -> None:
         try:
             async for request in requests:
-                for call in request.calls:
-                    if call.HasField("start"):
-                        self._begin(call.call_id, call.start)
-                    elif running := self._calls.get(call.call_id):
-                        running.cancel()
+                for call in calls_of(request) if isinstance(request, bytes) else request.calls:
+                    await self._take(call)
         finally:
             self._closed = True
             self._filled.set()
+
+    async def _take(self, call: pb.StepCall | Unreadable) -> None:
+        if isinstance(call, Unreadable):
+            error = TroupeError(ErrorReason.ERROR_REASON_INVALID_REQUEST, "the call cannot be read: it is no protobuf")
+            await self._send(pb.StepCallEvent(call_id=call.call_id, error=error.to_proto()))
+        elif call.HasField("start"):
+            self._begin(call.call_id, call.start)
+        elif call.HasField("cancel") and (running := self._calls.get(call.call_id)):
+            running.cancel()
 
     def _begin(self, call_id: int, start: pb.StartCall) -> None:
         def forget(_: asyncio.Task[None]) -> None:
@@ -89,8 +105,8 @@ class Multiplexer:
     async def _run(self, call_id: int, start: pb.StartCall) -> None:
         step = start.request
         ids: Any = {name: getattr(step, name) for name in ("task_id", "step_id", "agent", "attempt")}
-        timeout = start.timeout.ToNanoseconds() / 1e9 if start.HasField("timeout") else None
         try:
+            timeout = start.timeout.ToNanoseconds() / 1e9 if start.HasField("timeout") else None
             with (
                 remote_span(_METHOD, start.metadata[TRACEPARENT] if start.metadata else "", **ids),
                 bound(**ids),
@@ -98,6 +114,11 @@ class Multiplexer:
                 await self._execute(call_id, step, timeout)
         except TroupeError as error:
             await self._send(pb.StepCallEvent(call_id=call_id, error=error.to_proto()))
+        except Exception as error:  # noqa: BLE001 - the edge: a call that is not answered holds its step up
+            name = type(error).__name__
+            get_logger().error("call failed", error=name, exc_info=error)
+            told = TroupeError(ErrorReason.ERROR_REASON_AGENT_FAILED, f"the agent's server failed with {name}")
+            await self._send(pb.StepCallEvent(call_id=call_id, error=told.to_proto()))
 
     async def _execute(self, call_id: int, step: pb.ExecuteRequest, timeout: float | None) -> None:
         if self._drain.started:

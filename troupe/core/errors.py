@@ -4,6 +4,7 @@ Handlers raise `TroupeError`; the errors interceptor turns it into a `google.rpc
 that back with `TroupeError.from_rpc`.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -12,8 +13,8 @@ from typing import Final
 import grpc
 import grpc.aio
 from google.protobuf import any_pb2, duration_pb2
+from google.protobuf.message import DecodeError
 from google.rpc import code_pb2, error_details_pb2, status_pb2
-from grpc_status import rpc_status
 
 from troupe.api.common.v1 import error_pb2
 from troupe.api.common.v1.error_pb2 import ErrorReason
@@ -23,6 +24,7 @@ DOMAIN: Final = "troupe"
 _PREFIX: Final = "ERROR_REASON_"
 _UNKNOWN_REASON: Final = "UNSPECIFIED"
 _MAX_DELAY: Final = timedelta(days=3650)
+_DETAILS: Final = "grpc-status-details-bin"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +69,59 @@ RULES: Final[Mapping["ErrorReason.ValueType", ErrorRule]] = {
     ErrorReason.ERROR_REASON_INTERNAL: ErrorRule(grpc.StatusCode.INTERNAL),
 }
 
-# What a status without our details most likely means: it comes from gRPC itself or from a server that is
-# not ours.
-_REASON_OF_CODE: Final[Mapping[grpc.StatusCode, "ErrorReason.ValueType"]] = {
-    grpc.StatusCode.CANCELLED: ErrorReason.ERROR_REASON_CANCELLED,
-    grpc.StatusCode.DEADLINE_EXCEEDED: ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED,
-    grpc.StatusCode.INVALID_ARGUMENT: ErrorReason.ERROR_REASON_INVALID_REQUEST,
-    grpc.StatusCode.UNIMPLEMENTED: ErrorReason.ERROR_REASON_NOT_IMPLEMENTED,
-    grpc.StatusCode.INTERNAL: ErrorReason.ERROR_REASON_INTERNAL,
+# Stand in the table below for the reasons that a caller of `from_rpc` chooses.
+_UNREACHABLE: Final = ErrorReason.ERROR_REASON_BACKEND_UNAVAILABLE
+_FAILED: Final = ErrorReason.ERROR_REASON_INTERNAL
+
+
+@dataclass(frozen=True, slots=True)
+class CodeRule:
+    """What a code of a server that knows nothing of Troupe means. `retryable` None: as the reason's rule has it."""
+
+    reason: "ErrorReason.ValueType"
+    retryable: bool | None
+
+    def of(
+        self, unavailable: "ErrorReason.ValueType | None", failed: "ErrorReason.ValueType"
+    ) -> "ErrorReason.ValueType":
+        """The reason, with what a caller chose for servers that are gone and for those that failed."""
+        if self.reason == _UNREACHABLE and unavailable is not None:
+            return unavailable
+        return failed if self.reason in (_UNREACHABLE, _FAILED) else self.reason
+
+
+# Every code, as gRPC's own guidance has it: what may pass by itself is worth another attempt, what the caller or the
+# server's operator must mend is not. UNKNOWN and INTERNAL are what servers make of defects in their handlers: whether
+# those are tried again depends on whose they are. A code without details may also be gRPC's own.
+# https://grpc.io/docs/guides/status-codes/ and https://google.aip.dev/194
+RULES_OF_CODES: Final[Mapping[grpc.StatusCode, CodeRule]] = {
+    grpc.StatusCode.OK: CodeRule(_FAILED, None),  # a call cannot fail with it; a server may still say so in details
+    grpc.StatusCode.CANCELLED: CodeRule(ErrorReason.ERROR_REASON_CANCELLED, False),
+    grpc.StatusCode.UNKNOWN: CodeRule(_FAILED, None),
+    grpc.StatusCode.INVALID_ARGUMENT: CodeRule(ErrorReason.ERROR_REASON_INVALID_REQUEST, False),
+    grpc.StatusCode.DEADLINE_EXCEEDED: CodeRule(ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED, True),
+    grpc.StatusCode.NOT_FOUND: CodeRule(_FAILED, False),
+    grpc.StatusCode.ALREADY_EXISTS: CodeRule(_FAILED, False),
+    grpc.StatusCode.PERMISSION_DENIED: CodeRule(_FAILED, False),
+    grpc.StatusCode.UNAUTHENTICATED: CodeRule(_FAILED, False),
+    grpc.StatusCode.RESOURCE_EXHAUSTED: CodeRule(ErrorReason.ERROR_REASON_QUOTA_EXCEEDED, True),
+    grpc.StatusCode.FAILED_PRECONDITION: CodeRule(_FAILED, False),
+    grpc.StatusCode.ABORTED: CodeRule(_FAILED, True),
+    grpc.StatusCode.OUT_OF_RANGE: CodeRule(_FAILED, False),
+    grpc.StatusCode.UNIMPLEMENTED: CodeRule(ErrorReason.ERROR_REASON_NOT_IMPLEMENTED, False),
+    grpc.StatusCode.INTERNAL: CodeRule(_FAILED, None),
+    grpc.StatusCode.UNAVAILABLE: CodeRule(_UNREACHABLE, True),
+    grpc.StatusCode.DATA_LOSS: CodeRule(_FAILED, False),
 }
+_CODES: Final[Mapping[int, grpc.StatusCode]] = {code.value[0]: code for code in grpc.StatusCode}
+
+# How gRPC's own implementations (C, Go, Java, .NET, Node) say that a message, or metadata, is larger than they take:
+# by the code of a spent quota, and the same message would not fit later either.
+_TOO_LARGE: Final = re.compile(
+    r"message (?:is )?larger than|message (?:size )?exceeds (?:the )?(?:configured )?max|message with a size larger"
+    r"|message length too large|metadata size exceeds",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,55 +204,111 @@ class TroupeError(Exception):
         return error
 
     @classmethod
-    def from_proto(cls, error: error_pb2.Error) -> "TroupeError":
-        """The error that an event or a record tells of."""
-        delay = error.retry_delay.ToTimedelta() if error.HasField("retry_delay") else None
-        codes = {number: code for code in grpc.StatusCode for number in [_number(code)]}
+    def from_proto(
+        cls,
+        error: error_pb2.Error,
+        *,
+        unavailable: "ErrorReason.ValueType | None" = None,
+        failed: "ErrorReason.ValueType" = _FAILED,
+    ) -> "TroupeError":
+        """The error that an event, a record or an agent tells of.
+
+        Without a reason that is known here it is what its code alone means, and a delay asks to come back.
+        `unavailable` and `failed` are as `from_rpc` has them.
+
+        Raises:
+            ValueError: its delay is no duration.
+        """
+        delay = _delta(error.retry_delay) if error.HasField("retry_delay") else None
+        code = _CODES.get(error.code, grpc.StatusCode.UNKNOWN)
+        rule, known = _rule_of(code, error.message), error.reason in RULES
         return cls(
-            error.reason,
+            error.reason if known else rule.of(unavailable, failed),
             error.message,
             metadata=dict(error.metadata),
             retry_delay=delay,
-            code=codes.get(error.code, grpc.StatusCode.UNKNOWN),
-            retryable=error.retryable,
+            code=grpc.StatusCode.UNKNOWN if code is grpc.StatusCode.OK else code,
+            retryable=error.retryable if known or error.retryable else (delay is not None or rule.retryable),
         )
 
     @classmethod
     def from_rpc(
-        cls, error: grpc.aio.AioRpcError, *, unavailable: "ErrorReason.ValueType | None" = None
+        cls,
+        error: grpc.aio.AioRpcError,
+        *,
+        unavailable: "ErrorReason.ValueType | None" = None,
+        failed: "ErrorReason.ValueType" = _FAILED,
     ) -> "TroupeError":
-        """Reads the error that a call ended with.
+        """Reads the error that a call ended with; it never fails itself.
 
-        `unavailable` is the reason for a server that could not be reached at all.
+        `unavailable` is the reason for a server that could not be reached at all, `failed` the one for a server whose
+        own code failed, or whose details cannot be read.
         """
         code, message = error.code(), error.details() or ""
-        reason = _REASON_OF_CODE.get(code, ErrorReason.ERROR_REASON_INTERNAL)
-        if code is grpc.StatusCode.UNAVAILABLE and unavailable is not None:
-            reason = unavailable
-        if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
-            reason = ErrorReason.ERROR_REASON_MESSAGE_TOO_LARGE
-        result = cls(reason, message, code=code)
-        status = _status_of(error)
-        for detail in status.details if status else ():
-            result._add_detail(detail)
-        return result
-
-    def _add_detail(self, detail: any_pb2.Any) -> None:
-        info, bad, retry = (
-            error_details_pb2.ErrorInfo(),
-            error_details_pb2.BadRequest(),
-            error_details_pb2.RetryInfo(),
+        try:
+            details = _Details.of(error)
+        except (ValueError, DecodeError) as problem:
+            return cls(failed, f"{message} (with details that cannot be read: {problem})".lstrip())
+        rule = RULES_OF_CODES[code] if details.given else _rule_of(code, message)
+        retryable = details.retryable
+        if retryable is None and details.retry_delay is not None:
+            retryable = True
+        if retryable is None and details.reason is None:
+            retryable = rule.retryable
+        return cls(
+            rule.of(unavailable, failed) if details.reason is None else details.reason,
+            message,
+            violations=details.violations,
+            metadata=details.metadata,
+            retry_delay=details.retry_delay,
+            code=code,
+            retryable=retryable,
         )
+
+
+@dataclass(slots=True)
+class _Details:
+    """What the details of a status say: None where they are silent. `given`: there are any."""
+
+    given: bool = False
+    reason: "ErrorReason.ValueType | None" = None
+    retryable: bool | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    violations: Sequence[FieldViolation] = ()
+    retry_delay: timedelta | None = None
+
+    @classmethod
+    def of(cls, error: grpc.aio.AioRpcError) -> "_Details":
+        """Reads them.
+
+        Raises:
+            ValueError: they are of another code, or hold what cannot be.
+            DecodeError: they are no messages.
+        """
+        trailers = dict(error.trailing_metadata() or ())
+        if (encoded := trailers.get(_DETAILS)) is None:
+            return cls()
+        status = status_pb2.Status.FromString(encoded if isinstance(encoded, bytes) else encoded.encode())
+        if status.code != _number(error.code()):
+            raise ValueError(f"they are of code {status.code}")
+        found = cls(given=bool(status.details))
+        for detail in status.details:
+            found._add(detail)
+        return found
+
+    def _add(self, detail: any_pb2.Any) -> None:
+        info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+        retry = error_details_pb2.RetryInfo()
         if detail.Unpack(info) and info.domain == DOMAIN:
             name = _PREFIX + info.reason
-            if name in ErrorReason.keys():  # noqa: SIM118 - an enum wrapper, not a dict
+            if name in ErrorReason.keys() and ErrorReason.Value(name):  # noqa: SIM118 - an enum wrapper, not a dict
                 self.reason = ErrorReason.Value(name)
             self.metadata = dict(info.metadata)
-            self.retryable = info.metadata.get("retryable") == "true"
+            self.retryable = {"true": True, "false": False}.get(info.metadata.get("retryable", ""))
         elif detail.Unpack(bad):
             self.violations = [FieldViolation(v.field, v.description) for v in bad.field_violations]
         elif detail.Unpack(retry):
-            self.retry_delay = retry.retry_delay.ToTimedelta()
+            self.retry_delay = _delta(retry.retry_delay)
 
 
 def invalid(field_path: str, description: str) -> TroupeError:
@@ -218,11 +320,16 @@ def invalid(field_path: str, description: str) -> TroupeError:
     )
 
 
-def _status_of(error: grpc.aio.AioRpcError) -> status_pb2.Status | None:
-    try:
-        return rpc_status.from_call(error)  # type: ignore[arg-type] # it reads code, details and trailers only
-    except ValueError:  # details that contradict the status: not one of ours
-        return None
+def _rule_of(code: grpc.StatusCode, message: str) -> CodeRule:
+    """What a code means without details; gRPC itself says by the code of a spent quota that a message is too large."""
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED and says_too_large(message):
+        return CodeRule(ErrorReason.ERROR_REASON_MESSAGE_TOO_LARGE, False)
+    return RULES_OF_CODES[code]
+
+
+def says_too_large(problem: str) -> bool:
+    """Whether the words of a RESOURCE_EXHAUSTED are gRPC's own for a message that is too large: no quota is spent."""
+    return _TOO_LARGE.search(problem) is not None
 
 
 def _number(code: grpc.StatusCode) -> int:
@@ -234,3 +341,15 @@ def _duration(delta: timedelta) -> duration_pb2.Duration:
     duration = duration_pb2.Duration()
     duration.FromTimedelta(min(max(delta, timedelta()), _MAX_DELAY))
     return duration
+
+
+def _delta(duration: duration_pb2.Duration) -> timedelta:
+    """A wait; none is shorter than none.
+
+    Raises:
+        ValueError: it is no duration.
+    """
+    try:
+        return max(timedelta(), duration.ToTimedelta())
+    except OverflowError:
+        raise ValueError(f"a delay of {duration.seconds} s") from None

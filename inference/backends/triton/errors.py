@@ -7,7 +7,7 @@ import grpc
 import grpc.aio
 
 from troupe.api.common.v1.error_pb2 import ErrorReason
-from troupe.core.errors import TroupeError
+from troupe.core.errors import TroupeError, says_too_large
 
 # Value of `cause` in the metadata of errors of a model that is loaded, but whose process is gone.
 PROCESS_LOST: Final = "process_lost"
@@ -27,8 +27,10 @@ def from_status(error: grpc.aio.AioRpcError, *, model: str, url: str) -> TroupeE
         return _deadline(model)
     if code is grpc.StatusCode.CANCELLED:
         return TroupeError(ErrorReason.ERROR_REASON_CANCELLED, f"the call of model `{model}` was cancelled")
-    if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED and says_too_large(details):
         return TroupeError(ErrorReason.ERROR_REASON_MESSAGE_TOO_LARGE, f"model `{model}`: {details}")
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED:  # of a proxy in front of it
+        return _busy(model, f"the server of model `{model}` takes no more now: {details}")
     if code is grpc.StatusCode.UNAVAILABLE and not _known(details):
         return TroupeError(
             ErrorReason.ERROR_REASON_MODEL_UNAVAILABLE,
@@ -43,12 +45,7 @@ def from_words(problem: str, *, model: str) -> TroupeError:
     """The error that Triton put into a response."""
     lower = problem.lower()
     if _QUEUE_FULL in lower:
-        return TroupeError(
-            ErrorReason.ERROR_REASON_QUOTA_EXCEEDED,
-            f"the queue of model `{model}` is full",
-            metadata={"subject": f"model:{model}"},
-            retry_delay=_QUEUE_RETRY,
-        )
+        return _busy(model, f"the queue of model `{model}` is full")
     if _QUEUE_TIMEOUT in lower:
         return _deadline(model)
     if _CANCELLED in lower:
@@ -60,6 +57,15 @@ def from_words(problem: str, *, model: str) -> TroupeError:
             metadata={"model": model, "cause": PROCESS_LOST if _PROCESS_LOST in lower else "not_ready"},
         )
     return TroupeError(ErrorReason.ERROR_REASON_MODEL_REFUSED, f"model `{model}`: {problem}", metadata={"model": model})
+
+
+def _busy(model: str, problem: str) -> TroupeError:
+    return TroupeError(
+        ErrorReason.ERROR_REASON_QUOTA_EXCEEDED,
+        problem,
+        metadata={"subject": f"model:{model}"},
+        retry_delay=_QUEUE_RETRY,
+    )
 
 
 def _known(details: str) -> bool:

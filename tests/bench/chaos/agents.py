@@ -16,7 +16,6 @@ from tests.bench.chaos.outputs import counted, expected_text
 from tests.support.scripted_agents import SingleCallsOnly
 from troupe.agent import AgentServicer
 from troupe.api.agent.v1 import agent_service_pb2 as pb
-from troupe.api.agent.v1.agent_service_pb2_grpc import add_AgentServiceServicer_to_server
 from troupe.api.common.v1.content_pb2 import StepOutput
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.api.common.v1.usage_pb2 import Usage
@@ -109,7 +108,7 @@ async def _main(drain: Drain) -> None:
     servicer = SingleCallsOnly if "single" in sys.argv[2:] else AgentServicer
 
     def register(server: grpc.aio.Server) -> None:
-        add_AgentServiceServicer_to_server(servicer(ChaosAgents(), drain=drain), server)
+        servicer(ChaosAgents(), drain=drain).add_to(server)
 
     settings = ServerSettings(listen=sys.argv[1], grace_seconds=1)
     services = {"troupe.api.agent.v1.AgentService": register}

@@ -3,18 +3,19 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import grpc.aio
 import pytest
 
 from tests.support.engine import Engine, healthy, history, kinds, spec, submit
+from tests.support.plain_agents import framed
 from tests.support.scenarios import asked, completed, holds, requests_of
 from tests.support.scripted_agents import ScriptedAgents, scripted_agents
 from troupe.agent import AgentServicer
 from troupe.api.agent.v1 import agent_service_pb2 as agent_pb
-from troupe.api.agent.v1.agent_service_pb2_grpc import AgentServiceStub, add_AgentServiceServicer_to_server
+from troupe.api.agent.v1.agent_service_pb2_grpc import AgentServiceStub
 from troupe.api.common.v1.error_pb2 import Error, ErrorReason
 from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
 from troupe.api.orchestrator.v1.orchestrator_service_pb2_grpc import OrchestratorServiceStub
@@ -35,11 +36,7 @@ Stream = grpc.aio.StreamStreamCall[agent_pb.ExecuteManyRequest, agent_pb.Execute
 async def _server() -> AsyncIterator[tuple[ScriptedAgents, Drain, str]]:
     """A server of agents that the test drains itself."""
     agents, drain = ScriptedAgents(), Drain()
-    services = {
-        "troupe.api.agent.v1.AgentService": lambda server: add_AgentServiceServicer_to_server(
-            AgentServicer(agents, drain=drain), server
-        )
-    }
+    services = {"troupe.api.agent.v1.AgentService": lambda server: AgentServicer(agents, drain=drain).add_to(server)}
     settings = ServerSettings(listen="127.0.0.1:0", grace_seconds=5)
     async with serving(settings, drain=drain, services=services, dependencies={}) as address:
         yield agents, drain, address
@@ -272,3 +269,28 @@ async def test_a_server_that_goes_away_in_a_call_is_asked_again_when_it_is_back(
 
 async def _reason(stub: "Stub", task_id: str) -> "ErrorReason.ValueType":
     return (await history(stub, task_id))[-1].task_failed.error.reason
+
+
+async def test_a_call_that_cannot_be_read_is_refused_and_no_other() -> None:
+    async with _server() as (agents, _, address), open_channel(address, retries=False) as channel:
+        calls: Any = channel.stream_stream("/troupe.api.agent.v1.AgentService/ExecuteMany")
+        stream = calls()
+        good = [framed(1, _start(number, "noop").SerializeToString()) for number in (1, 2)]
+        poisoned = [
+            framed(1, b"\x08\x0a" + framed(2, framed(1, framed(1, b"\xff\xfe")))),
+            framed(1, b"\x08\x0b\x12\x20ab"),
+        ]
+        await stream.write(good[0] + poisoned[0] + poisoned[1] + good[1] + framed(1, b"\x08\x0c"))
+        events: dict[int, agent_pb.StepCallEvent] = {}
+        async with asyncio.timeout(5):
+            while len(events) < 4:
+                for event in agent_pb.ExecuteManyResponse.FromString(await stream.read()).events:
+                    events[event.call_id] = event
+        assert [events[number].response.output.text for number in (1, 2)] == ["s()", "s()"]
+        assert [events[number].error.reason for number in (10, 11)] == [ErrorReason.ERROR_REASON_INVALID_REQUEST] * 2
+        await stream.write(b"\xff\xff")
+        async with asyncio.timeout(5):
+            with pytest.raises(grpc.aio.AioRpcError) as ended:
+                await stream.read()
+        assert ended.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert agents.requests.keys() == {"task-1", "task-2"}

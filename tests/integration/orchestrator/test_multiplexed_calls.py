@@ -11,7 +11,7 @@ from orchestrator.execution.multiplexed import MultiplexedCalls
 from tests.support.processes import until
 from troupe.agent import AgentServicer
 from troupe.api.agent.v1 import agent_service_pb2 as pb
-from troupe.api.agent.v1.agent_service_pb2_grpc import AgentServiceStub, add_AgentServiceServicer_to_server
+from troupe.api.agent.v1.agent_service_pb2_grpc import AgentServiceStub
 from troupe.api.common.v1.content_pb2 import StepOutput
 from troupe.core.channels import open_channel
 from troupe.core.server import Drain
@@ -46,7 +46,7 @@ def _step(times: int) -> pb.ExecuteRequest:
 async def _served(agents: Flooding) -> AsyncIterator[grpc.aio.Channel]:
     server = grpc.aio.server()
     port = server.add_insecure_port("127.0.0.1:0")
-    add_AgentServiceServicer_to_server(AgentServicer(agents, drain=Drain()), server)
+    AgentServicer(agents, drain=Drain()).add_to(server)
     await server.start()
     async with open_channel(f"127.0.0.1:{port}", retries=False) as channel:
         yield channel
