@@ -17,6 +17,8 @@ COMMANDS: Final = (
     "retry",
     "approve",
     "ingest",
+    "docs",
+    "search",
     "agents",
     "plan",
     "demo",
@@ -25,18 +27,21 @@ COMMANDS: Final = (
 
 
 class LazyGroup(TyperGroup):
-    """Finds the command NAME as `command` in `troupe.cli.commands.NAME`."""
+    """Finds the command NAME as `command`, or a group of them as `group`, in `troupe.cli.commands.NAME`."""
 
     def list_commands(self, _ctx: Any) -> list[str]:
         """The names."""
         return list(COMMANDS)
 
     def get_command(self, _ctx: Any, cmd_name: str) -> Any:
-        """Imports one command."""
+        """Imports one command, or one group of them."""
         if cmd_name not in COMMANDS:
             return None
+        module = import_module(f"troupe.cli.commands.{cmd_name}")
+        if hasattr(module, "group"):
+            return typer.main.get_command(module.group)
         single = typer.Typer(add_completion=False)
-        single.command(cmd_name)(import_module(f"troupe.cli.commands.{cmd_name}").command)
+        single.command(cmd_name)(module.command)
         return typer.main.get_command(single)
 
 
