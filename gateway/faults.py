@@ -17,6 +17,7 @@ BACKEND_UNAVAILABLE: Final = ErrorReason.ERROR_REASON_BACKEND_UNAVAILABLE
 SERVER_DRAINING: Final = ErrorReason.ERROR_REASON_SERVER_DRAINING
 DEADLINE_EXCEEDED: Final = ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED
 NOT_IMPLEMENTED: Final = ErrorReason.ERROR_REASON_NOT_IMPLEMENTED
+INTERNAL: Final = ErrorReason.ERROR_REASON_INTERNAL
 
 _OF_REQUESTS: Final = {
     Code.INVALID_ARGUMENT: INVALID_REQUEST,
@@ -37,7 +38,7 @@ def fault(reason: "ErrorReason.ValueType", message: str) -> GrpcStatus:
     """The status for a reason, with `google.rpc.ErrorInfo` in its details, and `RetryInfo` where it is worth it."""
     status = TroupeError(reason, message, retry_delay=_RETRY_DELAYS.get(reason)).to_status()
     details = binascii.b2a_base64(status.SerializeToString(), newline=False).rstrip(b"=")
-    return grpc_status(Code(status.code), message, details)
+    return grpc_status(Code(status.code), status.message, details)
 
 
 def of_request(error: RequestError) -> GrpcStatus:
