@@ -18,6 +18,7 @@ BACKEND_UNAVAILABLE: Final = ErrorReason.ERROR_REASON_BACKEND_UNAVAILABLE
 SERVER_DRAINING: Final = ErrorReason.ERROR_REASON_SERVER_DRAINING
 DEADLINE_EXCEEDED: Final = ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED
 NOT_IMPLEMENTED: Final = ErrorReason.ERROR_REASON_NOT_IMPLEMENTED
+INTERNAL: Final = ErrorReason.ERROR_REASON_INTERNAL
 
 _OF_REQUESTS: Final = {
     Code.INVALID_ARGUMENT: INVALID_REQUEST,
@@ -42,7 +43,7 @@ def fault(reason: "ErrorReason.ValueType", message: str, violations: Sequence[tu
     fields = [FieldViolation(field, problem) for field, problem in violations]
     status = TroupeError(reason, message, fields, retry_delay=_RETRY_DELAYS.get(reason)).to_status()
     details = binascii.b2a_base64(status.SerializeToString(), newline=False).rstrip(b"=")
-    return grpc_status(Code(status.code), message, details)
+    return grpc_status(Code(status.code), status.message, details)
 
 
 def of_request(error: RequestError) -> GrpcStatus:

@@ -18,6 +18,7 @@ from gateway.wire.hpack_blocks import Headers
 from gateway.wire.http2_client import Stream
 from gateway.wire.metadata import GrpcStatus
 from gateway.wire.request import RequestHead
+from troupe.core.logs import get_logger
 
 # What may wait for a connection or for the backend's window before no more of the request is read.
 _EARLY_BYTES: Final = 64 << 10
@@ -136,6 +137,9 @@ class Call:
         except RequestError as error:
             self._abort_request(error)
             return
+        except Exception:  # noqa: BLE001 - the edge of a call: the client's others share its connection
+            self.abort(self._defect())
+            return
         self._send(data)
 
     def body_ended(self) -> None:
@@ -146,6 +150,9 @@ class Call:
             rest = self._dialect.request_end()
         except RequestError as error:
             self._abort_request(error)
+            return
+        except Exception:  # noqa: BLE001 - the edge of a call, as above
+            self.abort(self._defect())
             return
         self._client_done = True
         self._send(rest)
@@ -202,6 +209,9 @@ class Call:
         except ResponseError as error:
             self.abort(metadata.grpc_status(error.code, str(error)))
             return
+        except Exception:  # noqa: BLE001 - the edge of a call: others share the backend's connection
+            self.abort(self._defect())
+            return
         if self._downstream.congested and self._stream is not None:
             self._stream.pause()
 
@@ -252,6 +262,13 @@ class Call:
     def _expire(self) -> None:
         self.abort(fault(faults.DEADLINE_EXCEEDED, "the deadline of the call has passed"))
 
+    def _defect(self) -> GrpcStatus:
+        """What a call ends with that met a fault of the gateway's own."""
+        request_id = self._request.request_id.decode()
+        get_logger().exception("call failed", method=self._request.path.decode(), request_id=request_id)
+        problem = "internal error; the log of the gateway has it under this request id"
+        return fault(faults.INTERNAL, problem)
+
     def _cancel_stream(self) -> None:
         stream, self._stream = self._stream, None
         if stream is not None:
@@ -262,6 +279,9 @@ class Call:
             ending = self._dialect.finish(outcome, trailers, started=self._started)
         except ResponseError as error:
             outcome = metadata.grpc_status(error.code, str(error))
+            ending = self._dialect.finish(outcome, trailers, started=self._started)
+        except Exception:  # noqa: BLE001 - the edge of a call, as above
+            outcome = self._defect()
             ending = self._dialect.finish(outcome, trailers, started=self._started)
         if ending.broken:
             self._downstream.break_off()

@@ -101,7 +101,7 @@ def parse_settings(payload: bytes) -> Iterator[tuple[int, int]]:
     Raises:
         Http2Error: the payload has no length that it can have.
     """
-    if len(payload) % _SETTING.size:
+    if len(payload) % _SETTING.size:  # RFC 9113, 6.5
         raise Http2Error(FRAME_SIZE_ERROR, "a SETTINGS frame has a broken length")
     return _SETTING.iter_unpack(payload)
 
@@ -127,7 +127,7 @@ def parse_uint32(payload: bytes) -> int:
     Raises:
         Http2Error: it is shorter.
     """
-    if len(payload) < 4:
+    if len(payload) < 4:  # RFC 9113, 6.4, 6.8 and 6.9
         raise Http2Error(FRAME_SIZE_ERROR, "a frame is too short")
     value: int = _UINT32.unpack_from(payload)[0]
     return value
@@ -144,6 +144,6 @@ def unpadded(kind: int, flags: int, payload: bytes) -> bytes:
         start, end = 1, end - (payload[0] if payload else 1)
     if kind == HEADERS and flags & PRIORITISED:
         start += 5
-    if start > end:
+    if start > end:  # RFC 9113, 6.1 and 6.2
         raise Http2Error(PROTOCOL_ERROR, "a frame has more padding than payload")
     return payload[start:end]

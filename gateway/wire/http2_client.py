@@ -2,12 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from gateway.wire import hpack_blocks, hpack_fields, http2, http2_connection
 from gateway.wire.hpack_blocks import HeaderBlockError, Headers
 from gateway.wire.http2 import Http2Error
 from gateway.wire.http2_connection import Connection
+
+_TOO_MANY_HEADERS: Final = (
+    f"the backend answered with headers or trailers of more than {hpack_blocks.MAX_HEADER_LIST_BYTES} bytes, "
+    "which are not taken"
+)
 
 
 class Receiver(Protocol):
@@ -107,18 +112,23 @@ class ClientConnection(Connection[Stream]):
             return
         stream.receive_window -= count
         if stream.receive_window < 0:
-            raise Http2Error(http2.FLOW_CONTROL_ERROR, "the server sent more than its window")
+            self._break(stream, http2.FLOW_CONTROL_ERROR, "more came than the window of the stream")
+            return
         stream.receiver.data(run[0] if len(run) == 1 else b"".join(run))
         stream.owe(count)
 
     def _check_known(self, stream_id: int) -> None:
-        if stream_id % 2 == 0 or stream_id >= self._next_stream_id:
+        if stream_id % 2 == 0 or stream_id >= self._next_stream_id:  # RFC 9113, 5.1 and 5.1.1
             raise Http2Error(http2.PROTOCOL_ERROR, f"a frame for stream {stream_id}, which was never opened")
 
-    def _on_block(self, stream_id: int, flags: int, block: bytes) -> None:
+    @property
+    def _blocks_stand_alone(self) -> bool:
+        return True  # servers know that there is no table before they see the first request
+
+    def _on_block(self, stream_id: int, flags: int, block: bytes | None) -> None:
         try:
-            headers = hpack_fields.decode(block)
-        except HeaderBlockError as error:
+            headers = None if block is None else hpack_fields.decode(block)
+        except HeaderBlockError as error:  # RFC 9113, 4.3
             raise Http2Error(http2.COMPRESSION_ERROR, str(error)) from None
         stream = self._streams.get(stream_id)
         if stream is None:
@@ -127,7 +137,11 @@ class ClientConnection(Connection[Stream]):
         end = bool(flags & http2.END_STREAM)
         if end and not self._close(stream):
             return
-        stream.receiver.headers(headers, end=end)
+        if headers is not None:
+            stream.receiver.headers(headers, end=end)
+        else:
+            self.reset(stream, http2.ENHANCE_YOUR_CALM)
+            stream.receiver.reset(http2.ENHANCE_YOUR_CALM, _TOO_MANY_HEADERS)
 
     def _on_end(self, stream: Stream) -> None:
         if self._close(stream):
@@ -164,6 +178,6 @@ class ClientConnection(Connection[Stream]):
     def _caught_up(self, stream: Stream) -> None:
         stream.receiver.writable()
 
-    def _break(self, stream: Stream, code: int) -> None:
+    def _break(self, stream: Stream, code: int, problem: str) -> None:
         self.reset(stream, code)
-        stream.receiver.reset(code, f"the backend broke the rules of HTTP/2 (error {code})")
+        stream.receiver.reset(code, f"the backend broke the rules of HTTP/2 in this call: {problem} (error {code})")

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Generic, TypeVar
 
 from gateway.wire import hpack_blocks, http2
@@ -9,7 +10,11 @@ from gateway.wire.http2 import Http2Error
 
 # Given back at once: a slow stream must not hold up the others, and the window of each stream bounds what it can hold.
 CONNECTION_WINDOW_BYTES: Final = 1 << 30
-_MAX_HEADER_BLOCK_BYTES: Final = hpack_blocks.MAX_HEADER_LIST_BYTES
+_KEPT_BLOCK_BYTES: Final = hpack_blocks.MAX_HEADER_LIST_BYTES
+# Of a block that has to be read although it is refused, since it may change the table that later blocks lean on.
+_MOST_READ_BLOCK_BYTES: Final = 256 << 10
+# Of a block that stands for itself and is dropped as it comes: no other frame can pass meanwhile.
+_MOST_DROPPED_BLOCK_BYTES: Final = 16 << 20
 _TINY_INCREMENT_BYTES: Final = 1024
 _BURST_BYTES: Final = 64 << 10
 
@@ -68,11 +73,26 @@ class Stream:
         return len(self.pending) if self.pending is not None else 0
 
 
+@dataclass(slots=True)
+class _OpenBlock:
+    """A header block whose end has not come."""
+
+    stream_id: int
+    flags: int
+    data: bytearray
+    count: int = 0
+    """How many bytes have come, kept or not."""
+
+
 StreamT = TypeVar("StreamT", bound=Stream)
 
 
 class Connection(ABC, Generic[StreamT]):
-    """One end of a connection. `write` takes bytes for the peer, in order; `flush` lets the socket say it is full."""
+    """One end of a connection. `write` takes bytes for the peer, in order; `flush` lets the socket say it is full.
+
+    What is wrong with one stream ends that stream. `Http2Error` ends all of them, and is raised only where RFC 9113
+    demands it, as each place says, or lets it be for floods (10.5).
+    """
 
     _HANDLERS: ClassVar[Mapping[int, str]] = {
         http2.DATA: "_on_data",
@@ -114,7 +134,8 @@ class Connection(ABC, Generic[StreamT]):
         self._buffer = b""
         self._send_window = http2.DEFAULT_WINDOW_BYTES
         self._received = 0
-        self._block: tuple[int, int, bytes] | None = None  # stream, flags and so far of a block that goes on
+        self._skipping = 0  # bytes of a frame that was too long
+        self._block: _OpenBlock | None = None
 
     @property
     def open_streams(self) -> int:
@@ -138,16 +159,22 @@ class Connection(ABC, Generic[StreamT]):
         """
         if self._buffer:
             data = self._buffer + data
-        position, end = 0, len(data)
+        position, end = min(self._skipping, len(data)), len(data)
+        self._skipping -= position
         max_frame_bytes, unpack = self._max_frame_bytes, http2.FRAME_HEADER.unpack_from
         runs: dict[int, list[bytes]] = {}
         while end - position >= http2.FRAME_HEADER_BYTES:
             length, flags, stream_id = unpack(data, position)
             kind, length = length & 0xFF, length >> 8
-            if length > max_frame_bytes:
-                raise Http2Error(http2.FRAME_SIZE_ERROR, f"a frame has {length} bytes")
             payload_at = position + http2.FRAME_HEADER_BYTES
             following = payload_at + length
+            if length > max_frame_bytes:
+                self._deliver_all(runs)
+                runs = {}
+                self._refuse_frame(kind, stream_id & http2.MAX_STREAM_ID, length)
+                position = min(following, end)
+                self._skipping = following - position
+                continue
             if following > end:
                 break
             position = following
@@ -197,9 +224,14 @@ class Connection(ABC, Generic[StreamT]):
     def _deliver(self, stream_id: int, run: list[bytes], count: int) -> None:
         """The payloads of DATA frames of one stream; `count` is what they take of the windows. There may be none."""
 
+    @property
     @abstractmethod
-    def _on_block(self, stream_id: int, flags: int, block: bytes) -> None:
-        """A whole header block."""
+    def _blocks_stand_alone(self) -> bool:
+        """Whether the peer's header blocks lean on no table, so that one can be left unread."""
+
+    @abstractmethod
+    def _on_block(self, stream_id: int, flags: int, block: bytes | None) -> None:
+        """A whole header block; None for one that is too long to be read."""
 
     @abstractmethod
     def _on_end(self, stream: StreamT) -> None:
@@ -218,8 +250,8 @@ class Connection(ABC, Generic[StreamT]):
         """All that waited is sent, and the stream is open still."""
 
     @abstractmethod
-    def _break(self, stream: StreamT, code: int) -> None:
-        """The peer broke the rules of this stream."""
+    def _break(self, stream: StreamT, code: int, problem: str) -> None:
+        """The peer broke the rules of this stream; nothing else is harmed."""
 
     @abstractmethod
     def _check_known(self, stream_id: int) -> None:
@@ -315,15 +347,34 @@ class Connection(ABC, Generic[StreamT]):
             self._received = 0
 
     def _on_frame(self, kind: int, flags: int, stream_id: int, payload: bytes) -> None:
-        if self._block is not None and kind != http2.CONTINUATION:
-            raise Http2Error(http2.PROTOCOL_ERROR, "a header block was interrupted")
-        if not self.ready and (kind != http2.SETTINGS or flags & http2.ACK):
-            raise Http2Error(http2.PROTOCOL_ERROR, "the peer did not begin with SETTINGS")
+        self._check_place(kind, flags)
         handler = self._HANDLERS.get(kind)
         if handler is None:
             self._charge()
         else:
             getattr(self, handler)(flags, stream_id, payload)
+
+    def _check_place(self, kind: int, flags: int) -> None:
+        if self._block is not None and kind != http2.CONTINUATION:  # RFC 9113, 4.3 and 6.10
+            raise Http2Error(http2.PROTOCOL_ERROR, "a header block was interrupted")
+        if not self.ready and (kind != http2.SETTINGS or flags & http2.ACK):  # RFC 9113, 3.4
+            raise Http2Error(http2.PROTOCOL_ERROR, "the peer did not begin with SETTINGS")
+
+    def _refuse_frame(self, kind: int, stream_id: int, length: int) -> None:
+        """A frame is longer than this side takes."""
+        self._check_place(kind, 0)
+        self._charge()
+        problem = f"a frame has {length} bytes"
+        # RFC 9113, 4.2: those that change the state of the connection end it; 6.4 and 6.9 say so of their own frames.
+        if stream_id == 0 or http2.PRIORITY < kind <= http2.CONTINUATION or kind == http2.HEADERS:
+            raise Http2Error(http2.FRAME_SIZE_ERROR, problem)
+        if kind == http2.DATA:
+            self._count(length)
+        stream = self._streams.get(stream_id)
+        if stream is not None:
+            self._break(stream, http2.FRAME_SIZE_ERROR, problem)
+        elif kind == http2.DATA:
+            self._check_known(stream_id)
 
     def _on_data(self, flags: int, stream_id: int, payload: bytes) -> None:
         self._deliver(stream_id, [http2.unpadded(http2.DATA, flags, payload)], len(payload))
@@ -332,36 +383,46 @@ class Connection(ABC, Generic[StreamT]):
             self._on_end(stream)
 
     def _on_headers(self, flags: int, stream_id: int, payload: bytes) -> None:
-        block = http2.unpadded(http2.HEADERS, flags, payload)
-        _check_length(block)
-        if flags & http2.END_HEADERS:
-            self._on_block(stream_id, flags, block)
+        data = http2.unpadded(http2.HEADERS, flags, payload)
+        if flags & http2.END_HEADERS and len(data) <= _KEPT_BLOCK_BYTES:  # as nearly all do
+            self._on_block(stream_id, flags, data)
         else:
-            self._block = stream_id, flags, block
+            self._block = _OpenBlock(stream_id, flags, bytearray())
+            self._extend(self._block, data, ends=bool(flags & http2.END_HEADERS))
 
     def _on_continuation(self, flags: int, stream_id: int, payload: bytes) -> None:
-        if self._block is None or self._block[0] != stream_id:
+        if self._block is None or self._block.stream_id != stream_id:  # RFC 9113, 6.10
             raise Http2Error(http2.PROTOCOL_ERROR, "a CONTINUATION without a header block")
         self._charge()
-        _, first_flags, block = self._block
-        block += payload
-        _check_length(block)
-        self._block = stream_id, first_flags, block
-        if flags & http2.END_HEADERS:
+        self._extend(self._block, payload, ends=bool(flags & http2.END_HEADERS))
+
+    def _extend(self, block: _OpenBlock, data: bytes, *, ends: bool) -> None:
+        block.count += len(data)
+        dropped = block.count > _KEPT_BLOCK_BYTES and self._blocks_stand_alone
+        if dropped:
+            block.data.clear()
+            if block.count > _MOST_DROPPED_BLOCK_BYTES:  # RFC 9113, 10.5
+                raise Http2Error(http2.ENHANCE_YOUR_CALM, "a header block is too long")
+        elif block.count > _MOST_READ_BLOCK_BYTES:  # RFC 9113, 4.3: what is not decompressed ends the connection
+            raise Http2Error(http2.COMPRESSION_ERROR, "a header block is too long to be read")
+        else:
+            block.data += data
+        if ends:
             self._block = None
-            self._on_block(stream_id, first_flags, block)
+            self._on_block(block.stream_id, block.flags, None if dropped else bytes(block.data))
 
     def _on_priority(self, _flags: int, _stream_id: int, _payload: bytes) -> None:
         self._charge()
 
     def _on_push_promise(self, _flags: int, _stream_id: int, _payload: bytes) -> None:
+        # RFC 9113, 6.6 and 8.4: servers were told not to, and clients never may.
         raise Http2Error(http2.PROTOCOL_ERROR, "the peer pushes, which it must not")
 
     def _on_settings(self, flags: int, stream_id: int, payload: bytes) -> None:
-        if stream_id:
+        if stream_id:  # RFC 9113, 6.5
             raise Http2Error(http2.PROTOCOL_ERROR, "SETTINGS on a stream")
         if flags & http2.ACK:
-            if payload:
+            if payload:  # RFC 9113, 6.5
                 raise Http2Error(http2.FRAME_SIZE_ERROR, "SETTINGS are acknowledged with values")
             self._on_settings_ack()
             return
@@ -374,20 +435,20 @@ class Connection(ABC, Generic[StreamT]):
 
     def _on_setting(self, key: int, value: int) -> None:
         if key == http2.MAX_FRAME_SIZE:
-            if not http2.DEFAULT_FRAME_BYTES <= value < 1 << 24:
+            if not http2.DEFAULT_FRAME_BYTES <= value < 1 << 24:  # RFC 9113, 6.5.2
                 raise Http2Error(http2.PROTOCOL_ERROR, f"MAX_FRAME_SIZE is {value}")
             self.max_send_frame = value
         elif key == http2.INITIAL_WINDOW_SIZE:
-            if value > http2.MAX_WINDOW_BYTES:
+            if value > http2.MAX_WINDOW_BYTES:  # RFC 9113, 6.5.2
                 raise Http2Error(http2.FLOW_CONTROL_ERROR, f"INITIAL_WINDOW_SIZE is {value}")
             change, self.initial_window = value - self.initial_window, value
             for stream in self._streams.values():
                 self._widen(stream, change)
 
     def _on_ping(self, flags: int, stream_id: int, payload: bytes) -> None:
-        if stream_id:
+        if stream_id:  # RFC 9113, 6.7
             raise Http2Error(http2.PROTOCOL_ERROR, "a PING on a stream")
-        if len(payload) != 8:
+        if len(payload) != 8:  # RFC 9113, 6.7
             raise Http2Error(http2.FRAME_SIZE_ERROR, "a PING has not 8 bytes")
         self._charge()
         if flags & http2.ACK:
@@ -401,7 +462,7 @@ class Connection(ABC, Generic[StreamT]):
             self._charge()
         if stream_id == 0:
             self._send_window += increment
-            if not increment or self._send_window > http2.MAX_WINDOW_BYTES:
+            if not increment or self._send_window > http2.MAX_WINDOW_BYTES:  # RFC 9113, 6.9 and 6.9.1
                 raise Http2Error(http2.FLOW_CONTROL_ERROR, "a WINDOW_UPDATE of the connection is out of range")
         else:
             stream = self._streams.get(stream_id)
@@ -409,21 +470,16 @@ class Connection(ABC, Generic[StreamT]):
                 self._check_known(stream_id)
                 self._charge()
             elif not increment:
-                self._break(stream, http2.PROTOCOL_ERROR)
+                self._break(stream, http2.PROTOCOL_ERROR, "a WINDOW_UPDATE of 0 bytes")
             elif stream.send_window + increment > http2.MAX_WINDOW_BYTES:
-                self._break(stream, http2.FLOW_CONTROL_ERROR)
+                self._break(stream, http2.FLOW_CONTROL_ERROR, "the window of the stream is out of range")
             else:
                 self._widen(stream, increment)
         self._drain()
 
     def _widen(self, stream: StreamT, change: int) -> None:
         stream.send_window += change
-        if stream.send_window > http2.MAX_WINDOW_BYTES:
+        if stream.send_window > http2.MAX_WINDOW_BYTES:  # by SETTINGS, since an update was checked: RFC 9113, 6.9.2
             raise Http2Error(http2.FLOW_CONTROL_ERROR, "the window of a stream is out of range")
         if stream.pending and stream.send_window > 0:
             self._waiting[stream.id] = stream
-
-
-def _check_length(block: bytes) -> None:
-    if len(block) > _MAX_HEADER_BLOCK_BYTES:
-        raise Http2Error(http2.ENHANCE_YOUR_CALM, "a header block is too long")

@@ -224,7 +224,7 @@ class ServerConnection(Connection[ServerStream]):
         """
         if not self._greeted:
             data = self._buffer + data
-            if not data.startswith(http2.PREFACE[: len(data)]):
+            if not data.startswith(http2.PREFACE[: len(data)]):  # RFC 9113, 3.4
                 raise Http2Error(http2.PROTOCOL_ERROR, "this is no HTTP/2")
             if len(data) < len(http2.PREFACE):
                 self._buffer = data
@@ -276,13 +276,13 @@ class ServerConnection(Connection[ServerStream]):
             self._rates_since, self._resets, self._idle_frames = now, 0, 0
         if self._streams or self.last_stream_id != self._seen_stream_id:
             self._quiet_since, self._seen_stream_id = now, self.last_stream_id
-        if not self.ready and now - self._quiet_since > limits.header_timeout_seconds:
+        if not self.ready and now - self._quiet_since > limits.header_timeout_seconds:  # RFC 9113, 3.4 and 10.5
             raise Http2Error(http2.SETTINGS_TIMEOUT, "the settings did not come in time")
         if self._block is None:
             self._block_since = now
-        elif now - self._block_since > limits.header_timeout_seconds:
+        elif now - self._block_since > limits.header_timeout_seconds:  # nothing else can come before it (RFC 9113, 4.3)
             raise Http2Error(http2.ENHANCE_YOUR_CALM, "the end of a header block did not come in time")
-        if self.full and now - self._full_since > limits.write_timeout_seconds:
+        if self.full and now - self._full_since > limits.write_timeout_seconds:  # no stream can be heard any more
             self._counters.connections_stalled += 1
             raise Http2Error(http2.ENHANCE_YOUR_CALM, "nothing was read for too long")
         for stream in list(self._streams.values()):
@@ -313,13 +313,17 @@ class ServerConnection(Connection[ServerStream]):
             if upload is not None:
                 upload.gone()
 
-    def _on_block(self, stream_id: int, flags: int, block: bytes) -> None:
+    @property
+    def _blocks_stand_alone(self) -> bool:
+        return self._reader.settled
+
+    def _on_block(self, stream_id: int, flags: int, block: bytes | None) -> None:
         end = bool(flags & http2.END_STREAM)
         stream = self._streams.get(stream_id)
         headers = self._read(block)
         if stream is not None:
             self._on_trailers(stream, headers, end=end)
-        elif stream_id % 2 == 0:
+        elif stream_id % 2 == 0:  # RFC 9113, 5.1.1
             raise Http2Error(http2.PROTOCOL_ERROR, f"a request on stream {stream_id}, which is none of a client")
         elif stream_id <= self.last_stream_id:
             self._charge()  # it may have been under way when the stream ended
@@ -327,15 +331,16 @@ class ServerConnection(Connection[ServerStream]):
             self.last_stream_id = stream_id
             self._open(stream_id, headers, end=end)
 
-    def _read(self, block: bytes) -> HeaderList | None:
+    def _read(self, block: bytes | None) -> HeaderList | None:
         """What a block says; None when it is too long."""
-        if len(block) > self._limits.max_header_bytes and self._reader.settled:
+        limit = self._limits.max_header_bytes
+        if block is None or (len(block) > limit and self._reader.settled):
             return None  # unread, since unpacking is the dear part
         try:
             headers = self._reader.read(block)
-        except HeaderBlockError as error:
+        except HeaderBlockError as error:  # RFC 9113, 4.3
             raise Http2Error(http2.COMPRESSION_ERROR, str(error)) from None
-        return headers if headers.list_bytes <= self._limits.max_header_bytes else None
+        return headers if headers is not None and headers.list_bytes <= limit else None
 
     def _open(self, stream_id: int, headers: HeaderList | None, *, end: bool) -> None:
         if headers is None:
@@ -374,9 +379,9 @@ class ServerConnection(Connection[ServerStream]):
 
     def _on_trailers(self, stream: ServerStream, headers: HeaderList | None, *, end: bool) -> None:
         if stream.ended:
-            self._break(stream, http2.STREAM_CLOSED)
+            self._break(stream, http2.STREAM_CLOSED, "headers behind the end of the request")
         elif not end or headers is None or not headers.is_trailers:
-            self._break(stream, http2.PROTOCOL_ERROR)
+            self._break(stream, http2.PROTOCOL_ERROR, "trailers that are none, or too long")
         else:
             self._on_end(stream)
 
@@ -392,18 +397,19 @@ class ServerConnection(Connection[ServerStream]):
             self._charge(len(run))
             return
         if stream.ended:
-            self._break(stream, http2.STREAM_CLOSED)
+            self._break(stream, http2.STREAM_CLOSED, "data behind the end of the request")
             return
         stream.receive_window -= count
         if stream.receive_window < 0:
-            raise Http2Error(http2.FLOW_CONTROL_ERROR, "more was sent than the window of a stream")
+            self._break(stream, http2.FLOW_CONTROL_ERROR, "more was sent than the window of the stream")
+            return
         data = run[0] if len(run) == 1 else b"".join(run)
         if not data:
             self._charge()
         if stream.body_left is not None:
             stream.body_left -= len(data)
             if stream.body_left < 0:
-                self._break(stream, http2.PROTOCOL_ERROR)
+                self._break(stream, http2.PROTOCOL_ERROR, "a body longer than its `content-length`")
                 return
         stream.pace.heard(len(data), self.now)
         if data and stream.upload is not None:
@@ -412,7 +418,7 @@ class ServerConnection(Connection[ServerStream]):
 
     def _on_end(self, stream: ServerStream) -> None:
         if stream.body_left:
-            self._break(stream, http2.PROTOCOL_ERROR)
+            self._break(stream, http2.PROTOCOL_ERROR, "a body shorter than its `content-length`")
             return
         stream.ended = True
         if stream.upload is not None:
@@ -425,14 +431,14 @@ class ServerConnection(Connection[ServerStream]):
         if stream.upload is not None:
             stream.upload.writable()
 
-    def _break(self, stream: ServerStream, code: int) -> None:
+    def _break(self, stream: ServerStream, code: int, _problem: str) -> None:
         self._counters.malformed_requests += 1
         self.reset(stream, code)
         stream.leave()
         self._count_reset()
 
     def _on_rst_stream(self, _flags: int, stream_id: int, payload: bytes) -> None:
-        if len(payload) != 4:
+        if len(payload) != 4:  # RFC 9113, 6.4
             raise Http2Error(http2.FRAME_SIZE_ERROR, "a RST_STREAM has not 4 bytes")
         stream = self._streams.get(stream_id)
         if stream is None:
@@ -447,23 +453,23 @@ class ServerConnection(Connection[ServerStream]):
         self._charge()
 
     def _on_goaway(self, _flags: int, stream_id: int, _payload: bytes) -> None:
-        if stream_id:
+        if stream_id:  # RFC 9113, 6.8
             raise Http2Error(http2.PROTOCOL_ERROR, "a GOAWAY on a stream")
         self._charge()  # the client closes when its streams have ended
 
     def _check_known(self, stream_id: int) -> None:
-        if stream_id % 2 == 0 or (stream_id > self.last_stream_id and not self.retired):
+        if stream_id % 2 == 0 or (stream_id > self.last_stream_id and not self.retired):  # RFC 9113, 5.1
             raise Http2Error(http2.PROTOCOL_ERROR, f"a frame for stream {stream_id}, which was never opened")
 
     def _charge(self, count: int = 1) -> None:
         self._idle_frames += count
-        if self._idle_frames > self._limits.max_idle_frames:
+        if self._idle_frames > self._limits.max_idle_frames:  # RFC 9113, 10.5
             self._counters.floods += 1
             raise Http2Error(http2.ENHANCE_YOUR_CALM, "too many frames that carry nothing")
 
     def _count_reset(self) -> None:
         self._resets += 1
-        if self._resets > self._limits.max_resets:
+        if self._resets > self._limits.max_resets:  # RFC 9113, 10.5
             self._counters.rapid_resets += 1
             raise Http2Error(http2.ENHANCE_YOUR_CALM, "too many streams were broken off")
 

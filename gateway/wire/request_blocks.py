@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from hpack import Decoder, HPACKError
+from hpack.table import HeaderTable
 
 from gateway.wire import hpack_fields, http2
-from gateway.wire.hpack_blocks import MAX_HEADER_LIST_BYTES, HeaderBlockError, Headers
+from gateway.wire.hpack_blocks import HeaderBlockError, Headers
 from gateway.wire.request import RequestHead
 
 _CACHED_BYTES: Final = 4096
@@ -47,12 +47,12 @@ class RequestBlockReader:
     for most before the client knows our settings, and for all afterwards.
     """
 
-    __slots__ = ("_decoder", "_first", "_table_bytes")
+    __slots__ = ("_first", "_table", "_table_bytes")
 
     def __init__(self) -> None:
         self._table_bytes = _FIRST_TABLE_BYTES
         self._first: bytes | None = None  # the block that began a table; the table is made when another block comes
-        self._decoder: Decoder | None = None
+        self._table: HeaderTable | None = None
 
     @property
     def settled(self) -> bool:
@@ -62,34 +62,34 @@ class RequestBlockReader:
     def settle(self) -> None:
         """The client keeps no table from now on."""
         self._table_bytes = 0
-        self._first = self._decoder = None
+        self._first = self._table = None
 
-    def read(self, block: bytes) -> HeaderList:
-        """Takes the next block.
+    def read(self, block: bytes) -> HeaderList | None:
+        """Takes the next block; None where its headers are too many.
 
         Raises:
-            HeaderBlockError: it is broken, or too long when it is unpacked; what follows cannot be read.
+            HeaderBlockError: it is broken; what follows cannot be read.
         """
-        if self._first is None and self._decoder is None:
+        if self._first is None and self._table is None:
             headers, keeps = (_read_alone if len(block) <= _CACHED_BYTES else _read_once)(block, self._table_bytes)
             if keeps:
                 self._first = block
             return headers
-        if self._decoder is None:
-            self._decoder = _new_decoder()
-            _decode(self._decoder, self._first or b"")
-        return _interpret(_decode(self._decoder, block))
+        if self._table is None:
+            self._table = HeaderTable()
+            _read_with(self._table, self._first or b"")
+        return _interpret(_read_with(self._table, block))
 
 
-def _read_once(block: bytes, table_bytes: int) -> tuple[HeaderList, bool]:
+def _read_once(block: bytes, table_bytes: int) -> tuple[HeaderList | None, bool]:
     """What the first block of a table says, and whether blocks after it may lean on it."""
     try:
         fields = hpack_fields.read(block)
     except hpack_fields.TableNeededError:
         if not table_bytes:
             raise
-        return _interpret(_decode(_new_decoder(), block)), True
-    if fields.table_bytes is not None and fields.table_bytes > table_bytes:
+        return _interpret(_read_with(HeaderTable(), block)), True
+    if fields.most_table_bytes > table_bytes:
         raise HeaderBlockError("the table is made larger than it may be")
     keeps = fields.fills_table or fields.table_bytes not in (None, table_bytes)
     return _interpret(fields.headers), keeps and table_bytes > 0
@@ -98,18 +98,16 @@ def _read_once(block: bytes, table_bytes: int) -> tuple[HeaderList, bool]:
 _read_alone = lru_cache(maxsize=1024)(_read_once)
 
 
-def _new_decoder() -> Decoder:
-    return Decoder(max_header_list_size=MAX_HEADER_LIST_BYTES)
+def _read_with(table: HeaderTable, block: bytes) -> Headers | None:
+    fields = hpack_fields.read(block, table)
+    if fields.most_table_bytes > _FIRST_TABLE_BYTES:
+        raise HeaderBlockError("the table is made larger than it may be")
+    return fields.headers
 
 
-def _decode(decoder: Decoder, block: bytes) -> Headers:
-    try:
-        return tuple([(bytes(name), bytes(value)) for name, value in decoder.decode(block, raw=True)])
-    except HPACKError as error:
-        raise HeaderBlockError(str(error)) from None
-
-
-def _interpret(headers: Headers) -> HeaderList:
+def _interpret(headers: Headers | None) -> HeaderList | None:
+    if headers is None:
+        return None
     size = sum([len(name) + len(value) + hpack_fields.FIELD_OVERHEAD_BYTES for name, value in headers])
     return (_parse_cached if size <= _CACHED_BYTES else _parse)(headers, size)
 

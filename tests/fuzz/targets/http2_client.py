@@ -83,7 +83,7 @@ class _Session:
                 return error.code
             hold(len(connection._buffer) <= _MAX_HELD_BYTES, f"{len(connection._buffer)} bytes are kept")
             if connection._block is not None:
-                hold(len(connection._block[2]) <= hpack_blocks.MAX_HEADER_LIST_BYTES, "a block that is too long")
+                hold(len(connection._block.data) <= hpack_blocks.MAX_HEADER_LIST_BYTES, "a block that is too long")
         return None
 
     def finish(self, received_bytes: int) -> None:

@@ -209,7 +209,7 @@ def _check_block(data: bytes, at: int) -> None:
             headers = reader.read(data)
         except HeaderBlockError:
             return
-        if headers.request is not None:
+        if headers is not None and headers.request is not None:
             _check_request(headers.request)
         if at % 2:
             reader.settle()

@@ -287,14 +287,15 @@ def test_the_window_is_given_back_as_the_body_is_taken() -> None:
     assert [e.delta for e in pair.turn() if isinstance(e, WindowUpdated) and e.stream_id] == [64_000]
 
 
-def test_a_client_that_overruns_its_window() -> None:
+def test_a_client_that_overruns_the_window_of_a_stream_ends_that_stream() -> None:
     server = raw()
-    server.core.receive(request(1, end=False))
+    server.core.receive(request(1, end=False) + request(3))
     server.exchanges[0].stream.pause_body()
     server.core.receive(http2.data_frames(1, b"x" * 65_536, end=False, max_frame_bytes=16_384))
-    with pytest.raises(Http2Error) as caught:
-        server.core.receive(http2.frame(http2.DATA, 0, 1, b"x"))
-    assert caught.value.code == http2.FLOW_CONTROL_ERROR
+    server.said()
+    server.core.receive(http2.frame(http2.DATA, 0, 1, b"x"))
+    assert server.said() == http2.rst_stream(1, http2.FLOW_CONTROL_ERROR)
+    assert [exchange.heard for exchange in server.exchanges] == [["gone"], ["ended"]]
 
 
 def test_a_slow_stream_is_congested_and_holds_up_no_other() -> None:
@@ -477,10 +478,12 @@ def test_the_table_that_a_client_uses_before_it_knows_better() -> None:
     headers = [*RAW_REQUEST, (b"x-own", b"value")]
     first, second = encoder.encode(headers), encoder.encode(headers)
     assert len(second) < len(first)
-    heads = [reader.read(first).request, reader.read(second).request]
+    lists = [reader.read(first), reader.read(second)]
     reader.settle()
     encoder.header_table_size = 0
-    heads += [reader.read(encoder.encode(headers)).request, RequestBlockReader().read(first).request]
+    lists += [reader.read(encoder.encode(headers)), RequestBlockReader().read(first)]
+    heads = [read.request for read in lists if read is not None]
+    assert len(heads) == 4
     assert heads[0] is not None
     assert all(head is heads[0] for head in heads)
 
@@ -583,12 +586,71 @@ def test_the_table_is_gone_when_the_client_knows_our_settings() -> None:
     assert caught.value.code == http2.COMPRESSION_ERROR
 
 
-def test_a_bomb_of_headers_ends_the_connection() -> None:
+def test_a_bomb_of_headers_is_refused_and_its_table_stays_in_step() -> None:
     server = Server()
     server.core.receive(http2.PREFACE + http2.settings({}))
-    bomb = b"\x40\x01x" + b"\x7f\x81\x1f" + b"y" * 4096 + b"\xbe" * 10_000  # an entry of the table, named many times
-    with pytest.raises(Http2Error):
-        server.core.receive(request(1, bomb))
+    value = b"\x7f\xa1\x1e" + b"y" * 4000
+    bomb = b"\x40\x01x" + value + b"\xbe" * 10_000 + b"\x40\x01z\x03end"  # an entry of the table, named many times
+    server.core.receive(request(1, bomb))
+    assert b"431" in server.said()
+    server.core.receive(request(3, BLOCK + b"\xbe"))
+    assert server.exchanges[0].head.get(b"z") == b"end"
+
+
+def test_a_block_that_is_too_long_to_be_read_for_its_table_ends_the_connection() -> None:
+    server = Server()
+    server.core.receive(http2.PREFACE + http2.settings({}))
+    with pytest.raises(Http2Error) as caught:
+        server.core.receive(request(1, hpack_blocks.encode([(b"x", b"y" * 300_000)])))
+    assert caught.value.code == http2.COMPRESSION_ERROR
+
+
+# What is wrong with one stream ends that stream.
+
+LITERAL = hpack_blocks.encode([(b"x", b"y" * 1000)])
+HARM: dict[str, bytes] = {
+    "headers of 66 KiB": request(99, LITERAL * 66),
+    "headers of 2 MiB": request(99, LITERAL * 2000, end=False),
+    "short headers that are many": request(99, b"\x82" * 9000),
+    "a name in upper case": request(99, BLOCK + b"\x00\x01X\x01y"),
+    "a control character": request(99, BLOCK + b"\x00\x01x\x01\x00"),
+    "a header of connections": request(99, BLOCK + hpack_blocks.encode([(b"connection", b"close")])),
+    "no path": request(99, hpack_blocks.encode(RAW_REQUEST[:2])),
+    "trailers of 66 KiB": request(1, LITERAL * 66),
+    "trailers that do not end": request(1, b"", end=False),
+    "pseudo-headers as trailers": request(1),
+    "an overrun window": http2.data_frames(1, b"x" * 70_000, end=False, max_frame_bytes=16_384),
+    "data in too long a frame": http2.frame(http2.DATA, 0, 1, b"x" * 100_000),
+    "an unknown frame that is too long": http2.frame(0x55, 0, 1, b"x" * 100_000),
+    "a priority that is too long": http2.frame(http2.PRIORITY, 0, 1, b"x" * 100_000),
+    "a window of 2^31": http2.window_update(1, http2.MAX_WINDOW_BYTES),
+    "a window update of 0": http2.window_update(1, 0),
+    "data behind the end": http2.frame(http2.DATA, http2.END_STREAM, 1) + http2.frame(http2.DATA, 0, 1, b"late"),
+    "headers behind the end": http2.frame(http2.DATA, http2.END_STREAM, 1) + request(1),
+}
+
+
+@pytest.mark.parametrize("harm", HARM)
+@pytest.mark.parametrize("piece_bytes", [1 << 30, 997])
+def test_a_fault_of_one_stream_ends_no_other(harm: str, piece_bytes: int) -> None:
+    server = raw(Http2Limits(stream_window_bytes=65_536))
+    server.core.receive(request(1, end=False) + b"".join([request(n) for n in range(3, 43, 2)]))
+    server.exchanges[0].stream.pause_body()
+    innocents = server.exchanges[1:]
+    for exchange in innocents:
+        exchange.stream.start(200, OK)
+    server.said()
+    data = HARM[harm]
+    for start in range(0, len(data), piece_bytes):
+        server.core.receive(data[start : start + piece_bytes])
+    said = server.said()
+    assert b"431" in said or said.startswith((http2.rst_stream(1, 0)[:9], http2.rst_stream(99, 0)[:9]))
+    for exchange in innocents:
+        exchange.stream.end(b"event", trailers=[(b"grpc-status", b"0")])
+        assert exchange.heard == ["ended"]
+        assert http2.frame(http2.DATA, 0, exchange.stream.id, b"event") in server.said()
+    server.core.receive(request(101))
+    assert server.exchanges[-1].stream.id == 101
 
 
 # The life of a connection.
@@ -657,8 +719,10 @@ def test_lost_connection_ends_every_stream() -> None:
         (http2.window_update(0, 0), http2.FLOW_CONTROL_ERROR),
         (http2.window_update(0, 2**31 - 1), http2.FLOW_CONTROL_ERROR),
         (http2.frame(http2.HEADERS, 0, 1, b"x" * 16_385), http2.FRAME_SIZE_ERROR),
-        (b"\xff\xff\xff\x00\x00\x00\x00\x00\x01", http2.FRAME_SIZE_ERROR),
-        (request(1, end=False) + http2.frame(http2.DATA, 0, 1, b"x" * 16_385), http2.FRAME_SIZE_ERROR),
+        (b"\xff\xff\xff\x00\x00\x00\x00\x00\x00", http2.FRAME_SIZE_ERROR),
+        (b"\xff\xff\xff\x00\x00\x00\x00\x00\x01", http2.PROTOCOL_ERROR),
+        (b"\xff\xff\xff\x08\x00\x00\x00\x00\x01", http2.FRAME_SIZE_ERROR),
+        (b"\xff\xff\xff\x04\x00\x00\x00\x00\x00", http2.FRAME_SIZE_ERROR),
     ],
 )
 def test_client_that_breaks_the_protocol(data: bytes, code: int) -> None:
@@ -780,7 +844,7 @@ def test_a_few_such_frames_for_each_stream_that_ends_are_no_flood() -> None:
 def test_endless_continuations() -> None:
     server = raw()
     server.core.receive(http2.frame(http2.HEADERS, 0, 1, b""))
-    error = attack(server, [http2.frame(http2.CONTINUATION, 0, 1, b"\x00" * 16_000)] * 10)
+    error = attack(server, [http2.frame(http2.CONTINUATION, 0, 1, b"\x00" * 16_000)] * 2000)
     assert error.code == http2.ENHANCE_YOUR_CALM
     server = raw()
     server.core.receive(http2.frame(http2.HEADERS, 0, 1, b""))
