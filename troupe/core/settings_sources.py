@@ -35,7 +35,7 @@ class Variables(EnvSettingsSource):
             decoded = json.loads(value)
         except (ValueError, RecursionError):
             decoded = value
-        if _is_list(field) and not isinstance(decoded, list) and not value.lstrip().startswith(("[", "{")):
+        if _is_list(field) and not isinstance(decoded, list) and not value.lstrip().startswith(('["', "{")):
             return [part.strip() for part in value.split(",") if part.strip()]
         return decoded
 

@@ -1,14 +1,9 @@
 """Addresses as people give them: `host:port`."""
 
-import json
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from typing import Final
 from urllib.parse import urlsplit
-
-from pydantic import AfterValidator, BeforeValidator
-from pydantic_settings import NoDecode
 
 LOOPBACK: Final = "127.0.0.1"
 HIGHEST_PORT: Final = 65_535
@@ -59,24 +54,6 @@ def agent_address(text: str) -> str:
     if not (address := HostPort.parse(text)).port:
         raise ValueError(f"{text!r} has port 0: name the port on which the agent listens")
     return str(address)
-
-
-def _listed(value: Any) -> Any:
-    """A variable holds addresses between commas or a JSON list; a file may hold either, or a list."""
-    if not isinstance(value, str):
-        return value
-    try:
-        parsed = json.loads(value)
-        return [parsed] if isinstance(parsed, str) else parsed
-    except ValueError:
-        return [word for part in value.split(",") if (word := part.strip())]
-
-
-def _each(values: Sequence[str]) -> tuple[str, ...]:
-    return tuple(agent_address(value) for value in values)
-
-
-AgentAddresses = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed), AfterValidator(_each)]
 
 
 def host_port(url: str, usual_port: int) -> HostPort:

@@ -13,8 +13,8 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_settings import NoDecode, SettingsConfigDict
 
-from troupe.core.settings import ServiceSettings, SettingsError
-from troupe.local.addresses import AgentAddresses, HostPort
+from troupe.core.settings import GrpcTarget, ServiceSettings, SettingsError
+from troupe.local.addresses import HostPort
 
 
 def _listen(text: str) -> str:
@@ -57,8 +57,9 @@ class _Orchestrator(ServiceSettings):
 
     server: _Server = _Server()
     redis_url: str = Field(default="", repr=False)
-    agents: AgentAddresses = ()
+    agents: tuple[GrpcTarget, ...] = ()
     memory_address: str = ""
+    inference_address: str = ""
 
 
 class _Worker(ServiceSettings):
@@ -67,7 +68,7 @@ class _Worker(ServiceSettings):
 
     server: _Server = _Server()
     redis_url: str = Field(default="", repr=False)
-    agents: AgentAddresses = ()
+    agents: tuple[GrpcTarget, ...] = ()
 
 
 class _Gateway(ServiceSettings):

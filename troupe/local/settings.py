@@ -6,8 +6,7 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import Field
 
-from troupe.core.settings import ServiceSettings
-from troupe.local.addresses import AgentAddresses
+from troupe.core.settings import GrpcTarget, ServiceSettings
 
 Port = Annotated[int, Field(ge=0, le=65_535)]
 
@@ -24,7 +23,9 @@ class LocalSettings(ServiceSettings):
         default={},
         description="ports of services by name; 0 takes a free one. Else that of the last time, else the usual",
     )
-    agents: AgentAddresses = Field(default=(), description="servers of agents of your own, beside the built-in ones")
+    agents: tuple[GrpcTarget, ...] = Field(
+        default=(), description="servers of agents of your own, beside the built-in ones"
+    )
     redis_url: str = Field(
         default="", repr=False, description="a Redis that runs already, such as `redis://host:6379/0`"
     )

@@ -56,7 +56,10 @@ class Stack:
         agents = {"AGENTS": json.dumps([self._at["agents"], *self._own_agents])}
         memory = self._given.orchestrator.memory_address or self._at["agents"]
         inference = self._given.agents.inference_address or self._at["inference"]
-        doors = {"MEMORY_ADDRESS": memory, "INFERENCE_ADDRESS": inference}
+        doors = {
+            "MEMORY_ADDRESS": memory,
+            "INFERENCE_ADDRESS": self._given.orchestrator.inference_address or inference,
+        }
         return [
             redis,
             milvus,
