@@ -173,7 +173,7 @@ class Run:
         except (AssertionError, EOFError, OSError, ValueError, KeyError) as error:
             outcome = Outcome("UNKNOWN", "", f"no such answer was expected: {error!r}")
         self.report.outcomes[door, outcome.status] += 1
-        if _is_defect(outcome, described, door):
+        if is_defect(outcome, described, door):
             problem = Problem(number, f"{door} {described}", outcome)
             self.report.problems.setdefault((described, outcome.status, outcome.message[:40]), problem)
 
@@ -197,7 +197,8 @@ class Run:
         return str(getattr(message, name))
 
 
-def _is_defect(outcome: Outcome, described: str, door: str) -> bool:
+def is_defect(outcome: Outcome, described: str, door: str) -> bool:
+    """Whether no request may end so."""
     if outcome.status in _DEFECTIVE or _TRACES.search(outcome.message):
         return True
     if outcome.status == "UNAVAILABLE":  # all is there, but what is behind the inference service
@@ -249,7 +250,7 @@ def _run_task(run: Run, random: Random) -> _Sent:
 
 def _plain(run: Run, random: Random) -> _Sent:
     kind = random.choice(("metrics", "stream"))
-    path = f"/{kind}/{quote(run.text(random, 'task_id')[:3_000], safe='') or '-'}"
+    path = f"/{kind}/{quote(run.text(random, 'task_id')[:1_000], safe='') or '-'}"
     if kind == "stream" and random.random() < 0.5:
         path += f"?after_sequence={quote(run.text(random, 'after_sequence'))}"
     return f"/{kind}", doors.over_http(run.gateway, path)
