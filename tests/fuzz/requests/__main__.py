@@ -1,6 +1,6 @@
 """Sends odd requests through every door of a deployment that it starts.
 
-    python -m tests.fuzz.requests [--requests 100_000] [--seconds N] [--seed TEXT] [--only NUMBER]
+    python -m tests.fuzz.requests [--requests 100_000] [--seconds N] [--seed TEXT] [--doors PREFIX] [--only NUMBER]
 
 The same seed gives the same requests. Ends with exit code 1 when one ended as a defect (INTERNAL, UNKNOWN, no end, no
 details), a process died or logged a traceback, or its memory grew beyond the bound.
@@ -20,7 +20,7 @@ from tests.fuzz.requests.run import Report, Run
 async def main(arguments: argparse.Namespace, folder: Path) -> Report:
     """Starts everything, sends, and says what came of it."""
     async with deployed(folder) as deployment:
-        run = Run(deployment, arguments.seed)
+        run = Run(deployment, arguments.seed, only=arguments.doors)
         await run.prepare()
         if arguments.only is not None:
             await run.one(arguments.only)
@@ -35,6 +35,7 @@ if __name__ == "__main__":
     parser.add_argument("--requests", type=int, default=100_000)
     parser.add_argument("--seconds", type=float, default=None, help="stop after this time")
     parser.add_argument("--seed", default="1")
+    parser.add_argument("--doors", default="", help="only those whose names begin so")
     parser.add_argument("--only", type=int, default=None, help="only the request of this number")
     chosen = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="requests-"))

@@ -25,7 +25,7 @@ from troupe.api.orchestrator.v1.task_pb2 import TaskSpec
 HANG_SECONDS: Final = 60.0
 MAX_GROWTH_BYTES: Final = 96 << 20
 _AT_ONCE: Final = 12
-_WARM: Final = 4  # the part of a run after which memory should grow no more
+_PARTS: Final = 5
 _DEFECTIVE: Final = ("INTERNAL", "UNKNOWN", "DATA_LOSS", "HANG", "DEADLINE_EXCEEDED")
 _TRACES: Final = re.compile(r"Traceback|object at 0x|<class |(?<![\w'\"])b'")
 # Ended by gRPC itself, which knows no details: a method that is not served, a message or an error beyond its bounds.
@@ -59,19 +59,19 @@ class Report:
     elapsed_seconds: float = 0.0
     outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
     problems: dict[tuple[str, str, str], Problem] = field(default_factory=dict)
-    warm_rss_bytes: Mapping[str, int] = field(default_factory=dict)
-    rss_bytes: Mapping[str, int] = field(default_factory=dict)
+    rss_bytes: list[Mapping[str, int]] = field(default_factory=list)
+    """By process, after each part of the run."""
     defects: Sequence[str] = ()
 
     @property
     def growth_bytes(self) -> Mapping[str, int]:
-        """By process, since a part of the run was done."""
-        return {name: rss - self.warm_rss_bytes.get(name, rss) for name, rss in self.rss_bytes.items()}
+        """By process, since the first part of the run was done."""
+        return {name: self.rss_bytes[-1][name] - rss for name, rss in self.rss_bytes[0].items()}
 
     @property
     def failed(self) -> bool:
         """Whether anything is wrong."""
-        grown = max(self.growth_bytes.values(), default=0) > MAX_GROWTH_BYTES
+        grown = bool(self.rss_bytes) and max(self.growth_bytes.values()) > MAX_GROWTH_BYTES
         return bool(self.problems or self.defects or grown)
 
     def lines(self) -> list[str]:
@@ -85,13 +85,13 @@ class Report:
             for door, of in sorted(by_door.items())
         ]
         memory = [
-            f"{name} {rss >> 20} MiB (grew by {self.growth_bytes[name] / (1 << 20):.1f})"
-            for name, rss in self.rss_bytes.items()
+            f"{name} {' '.join(str(each[name] >> 20) for each in self.rss_bytes)}"
+            for name in (self.rss_bytes[0] if self.rss_bytes else ())
         ]
         return [
             *rows,
             f"{self.requests:,} requests in {self.elapsed_seconds:.0f} s",
-            "memory: " + ", ".join(memory),
+            f"MiB after each part of the run: {', '.join(memory)}",
             *map(str, self.problems.values()),
             *self.defects[:20],
             "FAILED" if self.failed else "no request found a defect",
@@ -101,9 +101,11 @@ class Report:
 class Run:
     """Sends requests; number and seed make a request, but for the ids of tasks."""
 
-    def __init__(self, deployment: Deployment, seed: str) -> None:
+    def __init__(self, deployment: Deployment, seed: str, *, only: str = "") -> None:
+        """`only` is what the names of the doors begin with."""
         self._deployment = deployment
         self._seed = seed
+        self._doors = [name for name in DOORS if name.startswith(only)]
         self._plausible: Plausible = {}
         self.report = Report()
 
@@ -149,22 +151,22 @@ class Run:
                 if seconds is not None and time.monotonic() - began > seconds:
                     return
                 await self.one(number)
-                if number == count // _WARM:
-                    self.report.warm_rss_bytes = self._deployment.rss_bytes()
+                if number and number % (count // _PARTS) == 0:
+                    self.report.rss_bytes.append(self._deployment.rss_bytes())
 
         async with asyncio.TaskGroup() as group:
             for _ in range(_AT_ONCE):
                 group.create_task(some())
-        self.report.rss_bytes = self._deployment.rss_bytes()
+        self.report.rss_bytes.append(self._deployment.rss_bytes())
         self.report.defects = self._deployment.defects()
         self.report.elapsed_seconds = time.monotonic() - began
 
     async def one(self, number: int) -> None:
         """Sends one."""
         random = Random(f"{self._seed}/{number}")
-        door = random.choice(list(_DOORS))
+        door = random.choice(self._doors)
         self.report.requests += 1
-        described, sending = _DOORS[door](self, random)
+        described, sending = DOORS[door](self, random)
         try:
             async with asyncio.timeout(HANG_SECONDS):
                 outcome = await sending
@@ -173,7 +175,7 @@ class Run:
         except (AssertionError, EOFError, OSError, ValueError, KeyError) as error:
             outcome = Outcome("UNKNOWN", "", f"no such answer was expected: {error!r}")
         self.report.outcomes[door, outcome.status] += 1
-        if _is_defect(outcome, described, door):
+        if is_defect(outcome, described, door):
             problem = Problem(number, f"{door} {described}", outcome)
             self.report.problems.setdefault((described, outcome.status, outcome.message[:40]), problem)
 
@@ -197,7 +199,8 @@ class Run:
         return str(getattr(message, name))
 
 
-def _is_defect(outcome: Outcome, described: str, door: str) -> bool:
+def is_defect(outcome: Outcome, described: str, door: str) -> bool:
+    """Whether no request may end so."""
     if outcome.status in _DEFECTIVE or _TRACES.search(outcome.message):
         return True
     if outcome.status == "UNAVAILABLE":  # all is there, but what is behind the inference service
@@ -249,7 +252,7 @@ def _run_task(run: Run, random: Random) -> _Sent:
 
 def _plain(run: Run, random: Random) -> _Sent:
     kind = random.choice(("metrics", "stream"))
-    path = f"/{kind}/{quote(run.text(random, 'task_id')[:3_000], safe='') or '-'}"
+    path = f"/{kind}/{quote(run.text(random, 'task_id')[:1_000], safe='') or '-'}"
     if kind == "stream" and random.random() < 0.5:
         path += f"?after_sequence={quote(run.text(random, 'after_sequence'))}"
     return f"/{kind}", doors.over_http(run.gateway, path)
@@ -264,7 +267,7 @@ def _websocket(run: Run, random: Random) -> _Sent:
 
 
 _FORWARDED: Final = (*TASKS, *MEMORY, *(method for method in MODELS if method.path.endswith("ListModels")))
-_DOORS: Final[Mapping[str, _Door]] = {
+DOORS: Final[Mapping[str, _Door]] = {
     "orchestrator": _direct("orchestrator", (*_FORWARDED, *HEALTH, *REFLECTION)),
     "agents": _direct("agents", (*AGENTS, *MEMORY)),
     "inference": _direct("inference", MODELS),
