@@ -23,6 +23,8 @@ _NOT_RUN: Final = ("MOVED ", "ASK ", "TRYAGAIN", "CLUSTERDOWN", "LOADING", "MAST
 _NOT_NOW: Final = ("NOGROUP", "BUSY ", "READONLY", "NOREPLICAS", "OOM", "MISCONF", "UNBLOCKED")
 # The node is not, or no longer, the master of what was asked for.
 _NOT_MASTER: Final = ("MOVED ", "CLUSTERDOWN", "MASTERDOWN", "READONLY", "UNBLOCKED")
+# A cluster of Redis, and any other server, when asked for a database that it does not have.
+_NO_DATABASE: Final = ("cluster mode", "DB index is out of range")
 
 
 class ReplyError(Exception):
@@ -38,7 +40,7 @@ class NotRunError(ConnectionError):
 
 
 class Connection(asyncio.Protocol):
-    """One TCP connection that many callers share; a cancelled caller's reply is read and dropped.
+    """One connection that many callers share; a cancelled caller's reply is read and dropped.
 
     `on_lost` is called when the connection is cut from outside, with an empty text, and when its node turns out to be
     no master, with what it answered.
@@ -157,14 +159,17 @@ async def open_connection(endpoint: Endpoint, address: Address, *, on_lost: Call
     context = ssl.create_default_context() if endpoint.tls else None
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
-            await loop.create_connection(lambda: connection, address.host, address.port, ssl=context)
+            if address.is_path:
+                await loop.create_unix_connection(lambda: connection, address.host)
+            else:
+                await loop.create_connection(lambda: connection, address.host, address.port, ssl=context)
             await asyncio.gather(*[connection.send(command) for command in endpoint.greeting])
     except BaseException as error:
         connection.close()
         if isinstance(error, OSError):
             raise NotRunError(f"cannot connect to Redis at {address}: {error or 'no answer'}") from None
-        if isinstance(error, ReplyError) and "cluster mode" in str(error):
-            problem = f"the Redis at {address} is a cluster, which has database 0 only"
-            raise ReplyError(f"{problem}; leave `/{endpoint.database}` out of its URL") from None
+        if isinstance(error, ReplyError) and any(words in str(error) for words in _NO_DATABASE):
+            problem = f"the Redis at {address} has no database {endpoint.database}; name another in its URL"
+            raise ReplyError(f"{problem}: a cluster has database 0 only") from None
         raise
     return connection

@@ -8,9 +8,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.support.processes import until
+import pytest
+
+from tests.support import other_user
+from tests.support.processes import running, until
 from tests.support.stack import Stack
+from troupe.api.common.v1.step_pb2 import Step
+from troupe.api.orchestrator.v1.task_pb2 import Plan, TaskSpec
 from troupe.client import ClientSettings, TroupeClient
+from troupe.local.launch import Launch
 
 MEMBERS = ["redis", "milvus", "triton", "inference", "agents", "orchestrator", "worker", "gateway"]
 
@@ -23,8 +29,68 @@ def troupe(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 async def test_every_process_is_named_with_its_address(stack: Stack) -> None:
     members = stack.members
-    assert list(members) == MEMBERS
-    assert all(member.pid for member in members.values())
+    assert list(members) == [*MEMBERS, *(f"agent {address}" for address in stack.agents)]
+    assert all(members[name].pid for name in MEMBERS)
+
+
+async def test_ports_that_were_chosen_are_taken_and_kept(stack: Stack) -> None:
+    assert stack.members["inference"].address == f"127.0.0.1:{stack.chosen_port}"
+    gateway = stack.members["gateway"].address.rpartition(":")[2]
+    assert f"0.0.0.0:{gateway}" in (stack.folder / "logs" / "gateway.log").read_text()
+    kept = json.loads((stack.folder / "ports.json").read_text())
+    assert kept == {
+        name: int(member.address.rpartition(":")[2])
+        for name, member in stack.members.items()
+        if name in ("orchestrator", "agents", "inference", "worker", "gateway")
+    }
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+async def test_other_users_can_read_no_file_and_reach_no_server_of_its_data(stack: Stack) -> None:
+    found = [stack.folder, *stack.folder.rglob("*")]
+    sockets = [path for path in found if path.is_socket()]
+    assert {path.name.partition(".")[0] for path in sockets} == {"redis", "milvus", "triton"}
+    assert [str(path) for path in found if path.lstat().st_mode & 0o077 and not path.is_symlink()] == []
+    argv = [sys.executable, "-IS", other_user.__file__, str(stack.log), *map(str, found)]
+    ended = await asyncio.to_thread(subprocess.run, argv, capture_output=True, text=True, check=True)
+    assert ended.stdout.splitlines() == [str(stack.log)]  # beside the data directory, and open: so it did try
+
+
+async def test_servers_of_data_have_no_port(stack: Stack) -> None:
+    for name in ("redis", "milvus", "triton"):
+        assert stack.members[name].address.startswith(f"unix:{stack.folder}/run/")
+
+
+async def test_an_agent_of_ones_own_works_beside_the_built_in_ones(stack: Stack, tmp_path: Path) -> None:
+    """It is away while the stack starts, comes, and answers a step behind one of a built-in agent."""
+    for address in stack.agents:
+        assert f"agent {address} does not answer yet" in stack.log.read_text()
+
+    async def all_others_are_well() -> bool:
+        ended = await asyncio.to_thread(troupe, "status", "--data-dir", str(stack.folder), "--json")
+        told = json.loads(ended.stdout)["members"]
+        return {name for name in told if not told[name]["healthy"]} == {f"agent {one}" for one in stack.agents}
+
+    await until(all_others_are_well)
+    plan = Plan(
+        steps=[
+            Step(step_id="find", agent="retriever", instruction="bridges"),
+            Step(step_id="own", agent="noop", instruction="anything", depends_on=["find"]),
+        ]
+    )
+    async with TroupeClient(settings=ClientSettings(target=stack.target)) as client:
+        for address in stack.agents:
+            launch = Launch([sys.executable, "-m", "tests.bench.noop_agent", address])
+            with running(launch, log=tmp_path / "agent.log"):
+
+                async def answers(address: str = address) -> bool:
+                    return any(known.available and known.address == address for known in await client.agents())
+
+                await until(answers)
+                events = [event async for event in client.run(TaskSpec(input="a test", plan=plan))]
+                assert events[-1].WhichOneof("event") == "task_completed", events[-1]
+                completed = {e.step_completed.step_id for e in events if e.HasField("step_completed")}
+                assert completed == {"find", "own"}
 
 
 async def test_a_second_stack_on_the_same_data_is_refused(stack: Stack) -> None:

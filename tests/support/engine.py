@@ -43,7 +43,7 @@ class Engine:
         env = {
             "TROUPE_ORCHESTRATOR__SERVER__LISTEN": address or self.address,
             "TROUPE_ORCHESTRATOR__SERVER__GRACE_SECONDS": "1",
-            "TROUPE_ORCHESTRATOR__REDIS_URL": self.redis.url,
+            "TROUPE_ORCHESTRATOR__REDIS_URL": self.redis.service_url,
             "TROUPE_ORCHESTRATOR__AGENTS": f'["{self.agents_address}"]',
             "TROUPE_ORCHESTRATOR__CHECKPOINT_SECONDS": "0.5",
             **settings,
@@ -54,7 +54,7 @@ class Engine:
         env = {
             "TROUPE_WORKER__SERVER__LISTEN": "127.0.0.1:0",
             "TROUPE_WORKER__SERVER__GRACE_SECONDS": "1",
-            "TROUPE_WORKER__REDIS_URL": self.redis.url,
+            "TROUPE_WORKER__REDIS_URL": self.redis.service_url,
             "TROUPE_WORKER__AGENTS": f'["{self.agents_address}"]',
             "TROUPE_WORKER__RETRY__INITIAL_BACKOFF_SECONDS": "0.01",
             **settings,

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Protocol
 
 from tests.support.processes import running
-from troupe.local.launch import free_port
-from troupe.local.servers.redis import redis_launch
+from troupe.local.launch import Launch, free_port
+from troupe.local.servers.redis import SERVICE_RULES, redis_launch
 
 
 class Redis(Protocol):
@@ -17,6 +17,9 @@ class Redis(Protocol):
     @property
     def url(self) -> str: ...
 
+    @property
+    def service_url(self) -> str: ...
+
     def start(self) -> None: ...
 
     def kill(self) -> None: ...
@@ -24,8 +27,19 @@ class Redis(Protocol):
     def stop(self) -> None: ...
 
 
+def launch_on_port(data_dir: Path, port: int, *, append_fsync: str = "everysec") -> Launch:
+    """The bundled server on a port: tests may do everything, Troupe's services what `troupe up` allows them."""
+    launch = redis_launch(data_dir=data_dir, listen=port, append_fsync=append_fsync)
+    return Launch([*launch.argv, "--user", "services", "on", "nopass", *SERVICE_RULES], launch.env)
+
+
+def as_services(url: str) -> str:
+    """The URL with which services log in."""
+    return url.replace("://", "://services:any@")
+
+
 class RedisServer:
-    """A redis-server that can be killed and started again on its data."""
+    """A server that can be killed and started again on its data."""
 
     def __init__(self, *, data_dir: Path, append_fsync: str = "everysec") -> None:
         self.port = free_port()
@@ -38,8 +52,12 @@ class RedisServer:
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}"
 
+    @property
+    def service_url(self) -> str:
+        return as_services(self.url)
+
     def start(self) -> None:
-        launch = redis_launch(data_dir=self._data_dir, port=self.port, append_fsync=self._append_fsync)
+        launch = launch_on_port(self._data_dir, self.port, append_fsync=self._append_fsync)
         self.process = self._stack.enter_context(running(launch, log=self._data_dir / "redis.log"))
         while self.process.poll() is None:
             try:
@@ -49,7 +67,7 @@ class RedisServer:
                         return
             except OSError:
                 continue
-        raise AssertionError(f"redis-server ended with {self.process.returncode}")
+        raise AssertionError(f"the server ended with {self.process.returncode}")
 
     def kill(self) -> None:
         self.process.kill()

@@ -16,8 +16,8 @@ import pytest
 from orchestrator.store.endpoint import Address
 from orchestrator.store.slots import SLOTS, key_slot, masters_and_replicas
 from tests.support.processes import running
+from tests.support.redis import as_services, launch_on_port
 from troupe.local.launch import Launch, free_port
-from troupe.local.servers.redis import redis_launch
 
 NODE_TIMEOUT_MS: Final = 1_000
 _MASTERS: Final = 3
@@ -36,7 +36,7 @@ def _free_port_with_bus() -> int:
 
 @dataclass
 class ClusterNode:
-    """A redis-server in cluster mode that can be killed and started again on its data."""
+    """A server in cluster mode that can be killed and started again on its data."""
 
     data_dir: Path
     stack: ExitStack
@@ -53,10 +53,10 @@ class ClusterNode:
             # Redis 7 lists a replica in CLUSTER SLOTS once it has received something.
             "repl-ping-replica-period": "1",
         }
-        launch = redis_launch(data_dir=self.data_dir, port=self.port)
+        launch = launch_on_port(self.data_dir, self.port)
         words = [word for name, value in options.items() for word in (f"--{name}", value)]
         self.process = self.stack.enter_context(
-            running(Launch([*launch.argv, *words]), log=self.data_dir / "redis.log")
+            running(Launch([*launch.argv, *words], launch.env), log=self.data_dir / "redis.log")
         )
 
     def kill(self) -> None:
@@ -100,6 +100,10 @@ class RedisCluster:
     @property
     def url(self) -> str:
         return "redis://" + ",".join(f"{_HOST}:{node.port}" for node in self.nodes)
+
+    @property
+    def service_url(self) -> str:
+        return as_services(self.url)
 
     def start(self) -> None:
         """Starts those nodes that do not run; the first time makes them a cluster."""

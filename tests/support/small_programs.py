@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Callable, Sequence
 
-from troupe.local import probes
 from troupe.local.launch import Launch
 from troupe.local.program import Program
 
@@ -34,7 +33,7 @@ def listener(
     return Program(
         name=name,
         address=f"127.0.0.1:{port}",
-        probe=probes.tcp("127.0.0.1", port),
+        kind="tcp",
         make=script(code, str(port)),
         needs=needs,
         grace_seconds=grace_seconds,

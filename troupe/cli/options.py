@@ -1,6 +1,7 @@
 """Options that several commands have."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
@@ -17,6 +18,12 @@ TargetOption = Annotated[
         metavar="HOST:PORT",
         help="The orchestrator. Else TROUPE_CLIENT__TARGET, else the local stack, else 127.0.0.1:50051.",
         show_default=False,
+    ),
+]
+DataDirOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir", metavar="DIR", help="The stack's data directory [default: ~/.troupe]", show_default=False
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print ProtoJSON, one message a line.")]

@@ -47,8 +47,8 @@ class Screen:
 
     def ready(self, program: Program, seconds: float) -> None:
         """A line with the address."""
-        where = Text(f"{program.address:<22}")
-        how = f"ready in {words.duration(seconds)}" if program.make is not None else "runs already"
+        where = Text(f"{program.address:<22} ")
+        how = f"ready in {words.duration(seconds)}" if program.make is not None else "answers"
         self._say(program.name, Text.assemble(("✓ ", "green"), where, (how, "dim")))
 
     def died(self, program: Program, why: str, restart_seconds: float, log_tail: Sequence[str]) -> None:

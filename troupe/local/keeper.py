@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from troupe.local.errors import StackError
+from troupe.local.errors import ServerNotFoundError, StackError
 from troupe.local.launch import Launch
 from troupe.local.log_file import last_lines, size
 from troupe.local.process import Process
@@ -15,7 +15,6 @@ from troupe.local.program import Program
 from troupe.local.reaper import remove
 from troupe.local.reaping import Reaper
 from troupe.local.reporting import Reporter
-from troupe.local.servers.redis import ServerNotFoundError
 
 _POLL_SECONDS: Final = 0.1
 _EARLY_CRASHES: Final = 3

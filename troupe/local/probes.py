@@ -1,21 +1,24 @@
 """How to tell that a process does its work."""
 
 import asyncio
-from collections.abc import Awaitable
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, TypeVar
-from urllib.parse import urlsplit
 
 import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from troupe.local.program import Probe
+Probe = Callable[[], Awaitable[None]]
+"""Returns when the process does its work; raises, with a message for people, when it does not."""
 
 _Reply = TypeVar("_Reply")
+_SOCKET: Final = "unix:"
 _TIMEOUT_SECONDS: Final = 2.0
 # The methods answer without credentials and need no schema: an empty request is an empty message.
 _MILVUS_VERSION: Final = "/milvus.proto.milvus.MilvusService/GetVersion"
 _TRITON_READY: Final = "/inference.GRPCInferenceService/ServerReady"
 _TRUE_IN_FIELD_1: Final = b"\x08\x01"
+_DESCRIBE: Final = "/troupe.api.agent.v1.AgentService/Describe"
 
 
 def grpc_health(address: str) -> Probe:
@@ -50,39 +53,68 @@ def triton(address: str) -> Probe:
     return probe
 
 
-def redis(url: str) -> Probe:
-    """Sends PING; one that asks for a password counts as there."""
-    parts = urlsplit(url)
-    host, port = parts.hostname or "127.0.0.1", parts.port or 6379
+def agents(address: str) -> Probe:
+    """Asks a server of `AgentService` what it offers; whatever it offers will do."""
 
     async def probe() -> None:
-        reply = await _exchange(host, port, b"PING\r\n")
+        await _call(address, _DESCRIBE)
+
+    return probe
+
+
+def redis(address: str) -> Probe:
+    """Sends PING to `host:port` or `unix:PATH`; one that asks for a password counts as there."""
+
+    async def probe() -> None:
+        reply = await _exchange(address, b"PING\r\n")
         if not reply.startswith((b"+PONG", b"-NOAUTH")):
             raise ConnectionError(f"answers {reply.decode(errors='replace').strip()!r}")
 
     return probe
 
 
-def tcp(host: str, port: int) -> Probe:
+def tcp(address: str) -> Probe:
     """Connects."""
 
     async def probe() -> None:
-        await _exchange(host, port, b"")
+        await _exchange(address, b"")
 
     return probe
 
 
-def http_ok(address: str, path: str) -> Probe:
-    """Expects 200 from `GET path`."""
-    host, _, port = address.rpartition(":")
+def http_healthy(address: str) -> Probe:
+    """Expects 200 from `GET /healthz`."""
+    return _healthy(address, None)
 
+
+def https_healthy(address: str) -> Probe:
+    """The same with TLS. Whose certificate it is does not matter: nothing is told or believed."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return _healthy(address, context)
+
+
+def _healthy(address: str, context: ssl.SSLContext | None) -> Probe:
     async def probe() -> None:
-        request = f"GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
-        status = await _exchange(host, int(port), request.encode())
+        request = f"GET /healthz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+        status = await _exchange(address, request.encode(), context)
         if b" 200 " not in status:
-            raise ConnectionError(f"answers {status.decode(errors='replace').strip()!r} to GET {path}")
+            raise ConnectionError(f"answers {status.decode(errors='replace').strip()!r} to GET /healthz")
 
     return probe
+
+
+KINDS: Final[Mapping[str, Callable[[str], Probe]]] = {
+    "agents": agents,
+    "grpc": grpc_health,
+    "http": http_healthy,
+    "https": https_healthy,
+    "milvus": milvus,
+    "redis": redis,
+    "tcp": tcp,
+    "triton": triton,
+}
 
 
 async def _call(address: str, method: str) -> bytes:
@@ -98,10 +130,14 @@ async def _answer(call: Awaitable[_Reply]) -> _Reply:
         raise ConnectionError(error.details() or error.code().name) from None
 
 
-async def _exchange(host: str, port: int, request: bytes) -> bytes:
+async def _exchange(address: str, request: bytes, context: ssl.SSLContext | None = None) -> bytes:
     """Sends a request and returns the first line of the reply; an empty request only connects."""
     async with asyncio.timeout(_TIMEOUT_SECONDS):
-        reader, writer = await asyncio.open_connection(host, port)
+        if address.startswith(_SOCKET):
+            reader, writer = await asyncio.open_unix_connection(address.removeprefix(_SOCKET))
+        else:
+            host, _, port = address.rpartition(":")
+            reader, writer = await asyncio.open_connection(host.strip("[]"), int(port), ssl=context)
         try:
             writer.write(request)
             return await reader.readline() if request else b""

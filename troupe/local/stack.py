@@ -9,43 +9,119 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from troupe.local import probes
+from troupe.local.addresses import host_port
+from troupe.local.errors import StackError
+from troupe.local.given import Given
 from troupe.local.launch import Launch
-from troupe.local.ports import Ports, address
-from troupe.local.program import Probe, Program
+from troupe.local.ports import Ports
+from troupe.local.program import Program
 from troupe.local.servers.milvus import milvus_launch
 from troupe.local.servers.redis import redis_launch
 from troupe.local.servers.triton import shared_memory_pattern, triton_launch
 from troupe.local.settings import LocalSettings
 
+SERVICE_PORTS: Final = {"orchestrator": 50051, "agents": 50052, "inference": 50053, "worker": 50054, "gateway": 8080}
 _REDIS_PORT: Final = 6379
 _MILVUS_PORT: Final = 19530
 _TRITON_PORT: Final = 8001
-_SERVICE_PORTS: Final = {"orchestrator": 50051, "agents": 50052, "inference": 50053, "worker": 50054}
-_GATEWAY_PORT: Final = 8080
+# How much longer than its open calls a process may take to end.
+_BEYOND_GRACE_SECONDS: Final = 2
 # Small matrices on a shared machine: threads of numerical libraries cost more than they bring.
 _THREADS: Final = str(min(4, os.cpu_count() or 1))
 
 
-def stack_programs(settings: LocalSettings, ports: Ports, *, folder: Path) -> Sequence[Program]:
-    """The programs in the order of their start; `folder` is the data directory by a path that programs can take."""
-    servers = [_redis(settings, folder, ports), _milvus(settings, folder, ports), _triton(settings, folder, ports)]
-    redis_url = settings.redis_url or f"redis://{servers[0].address}/0"
-    milvus_uri = settings.milvus_uri or f"http://{servers[1].address}"
-    at = {name: address(ports.take(name, usual)) for name, usual in _SERVICE_PORTS.items()}
-    agents = json.dumps([at["agents"]])
-    return [
-        *servers,
-        _service("inference", at["inference"], {"TRITON_URL": servers[2].address}),
-        _service("agents", at["agents"], {"MILVUS_URI": milvus_uri, "INFERENCE_ADDRESS": at["inference"]}),
-        _service(
-            "orchestrator",
-            at["orchestrator"],
-            {"REDIS_URL": redis_url, "AGENTS": agents, "MEMORY_ADDRESS": at["agents"]},
-        ),
-        _service("worker", at["worker"], {"REDIS_URL": redis_url, "AGENTS": agents}, module="orchestrator.worker"),
-        _gateway(address(ports.take("gateway", _GATEWAY_PORT)), at["orchestrator"]),
-    ]
+class Stack:
+    """Builds the programs from the stack's settings and from what a person has `given` for the services."""
+
+    def __init__(self, settings: LocalSettings, given: Given, ports: Ports, *, folder: Path, sockets: Path) -> None:
+        """`folder` is the data directory by a path that programs can take, `sockets` where servers listen."""
+        self._settings = settings
+        self._given = given
+        self._folder = folder
+        self._sockets = sockets
+        self._listen = {name: ports.take(name, usual) for name, usual in SERVICE_PORTS.items()}
+        self._at = {name: str(listen.reachable) for name, listen in self._listen.items()}
+        self._redis_url = settings.redis_url or given.redis_url
+        self._milvus_uri = settings.milvus_uri or given.agents.milvus_uri
+        self._triton_url = settings.triton_url or given.inference.triton_url
+
+    def programs(self) -> Sequence[Program]:
+        """In the order of their start.
+
+        Raises:
+            StackError: a server that runs already has no address.
+        """
+        redis, milvus, triton = self._redis(), self._milvus(), self._triton()
+        redis_url = self._redis_url or f"unix://{redis.address.removeprefix('unix:')}"
+        agents = {"AGENTS": json.dumps([self._at["agents"], *self._own_agents])}
+        memory = self._given.orchestrator.memory_address or self._at["agents"]
+        inference = self._given.agents.inference_address or self._at["inference"]
+        return [
+            redis,
+            milvus,
+            triton,
+            self._service("inference", {"TRITON_URL": self._triton_url or triton.address}),
+            self._service("agents", {"MILVUS_URI": self._milvus_uri or milvus.address, "INFERENCE_ADDRESS": inference}),
+            self._service("orchestrator", {"REDIS_URL": redis_url, "MEMORY_ADDRESS": memory, **agents}),
+            self._service("worker", {"REDIS_URL": redis_url, **agents}, module="orchestrator.worker"),
+            self._gateway(),
+            *(Program(name=f"agent {own}", address=own, kind="agents", optional=True) for own in self._own_agents),
+        ]
+
+    @property
+    def _own_agents(self) -> Sequence[str]:
+        given = dict.fromkeys((*self._settings.agents, *self._given.own_agents))
+        return [address for address in given if address != self._at["agents"]]
+
+    def _redis(self) -> Program:
+        if self._redis_url:
+            tls = urlsplit(self._redis_url).scheme == "rediss"  # that it listens must do
+            return _elsewhere("redis", self._redis_url, _REDIS_PORT, kind="tcp" if tls else "redis")
+        path = self._sockets / "redis.sock"
+        make = partial(redis_launch, data_dir=self._folder / "redis", listen=path)
+        return Program(name="redis", address=f"unix:{path}", kind="redis", make=make)
+
+    def _milvus(self) -> Program:
+        if self._milvus_uri:
+            return _elsewhere("milvus", self._milvus_uri, _MILVUS_PORT, kind="milvus")
+        host = f"unix:{self._sockets / 'milvus.sock'}"
+        make = partial(milvus_launch, data_dir=self._folder / "milvus", host=host, port=_MILVUS_PORT)
+        return Program(name="milvus", address=f"{host}:{_MILVUS_PORT}", kind="milvus", make=make)
+
+    def _triton(self) -> Program:
+        if self._triton_url:
+            return _elsewhere("triton", self._triton_url, _TRITON_PORT, kind="triton")
+        host = f"unix:{self._sockets / 'triton.sock'}"
+        models, work_dir = self._folder / "models", self._folder / "triton"
+        return Program(
+            name="triton",
+            address=f"{host}:{_TRITON_PORT}",
+            kind="triton",
+            make=partial(triton_launch, models=models, work_dir=work_dir, grpc_host=host, grpc_port=_TRITON_PORT),
+            prepare=Launch([sys.executable, "-m", "inference.models", "--out", str(models)]),
+            leftovers=shared_memory_pattern(work_dir),
+        )
+
+    def _service(self, name: str, settings: Mapping[str, str], *, module: str = "") -> Program:
+        own = {"SERVER__LISTEN": str(self._listen[name]), **settings}
+        make = _python(module or name, {f"TROUPE_{name.upper()}__{key}": value for key, value in own.items()})
+        return Program(name=name, address=self._at[name], kind="grpc", make=make, grace_seconds=self._grace(name))
+
+    def _gateway(self) -> Program:
+        given, env = self._given.gateway, {"TROUPE_GATEWAY__LISTEN": str(self._listen["gateway"])}
+        if not given.backends:
+            env["TROUPE_GATEWAY__BACKENDS"] = json.dumps([self._at["orchestrator"]])
+        kind = "http" if given.tls_certificate is None else "https"
+        return Program(
+            name="gateway",
+            address=self._at["gateway"],
+            kind="tcp" if given.tls_client_ca is not None else kind,  # we have no certificate to show
+            make=_python("gateway", env),
+            grace_seconds=self._grace("gateway"),
+        )
+
+    def _grace(self, name: str) -> float:
+        return self._given.grace_seconds[name] + _BEYOND_GRACE_SECONDS
 
 
 def stack_environment() -> Mapping[str, str]:
@@ -54,68 +130,17 @@ def stack_environment() -> Mapping[str, str]:
     return {**threads, **os.environ, "PYTHONUNBUFFERED": "1"}
 
 
-def _redis(settings: LocalSettings, folder: Path, ports: Ports) -> Program:
-    if settings.redis_url:
-        return _elsewhere("redis", settings.redis_url, _REDIS_PORT, _redis_elsewhere(settings.redis_url))
-    port = ports.take("redis", _REDIS_PORT)
-    make = partial(redis_launch, data_dir=folder / "redis", port=port)
-    return Program(name="redis", address=address(port), probe=probes.redis(f"redis://{address(port)}"), make=make)
-
-
-def _redis_elsewhere(url: str) -> Probe:
-    if urlsplit(url).scheme == "redis":
-        return probes.redis(url)
-    host, _, port = _host_port(url, _REDIS_PORT).rpartition(":")  # TLS: that it listens must do
-    return probes.tcp(host, int(port))
-
-
-def _milvus(settings: LocalSettings, folder: Path, ports: Ports) -> Program:
-    if settings.milvus_uri:
-        where = _host_port(settings.milvus_uri, _MILVUS_PORT)
-        return _elsewhere("milvus", settings.milvus_uri, _MILVUS_PORT, probes.milvus(where))
-    port = ports.take("milvus", _MILVUS_PORT)
-    make = partial(milvus_launch, data_dir=folder / "milvus", port=port)
-    return Program(name="milvus", address=address(port), probe=probes.milvus(address(port)), make=make)
-
-
-def _triton(settings: LocalSettings, folder: Path, ports: Ports) -> Program:
-    if settings.triton_url:
-        where = _host_port(settings.triton_url, _TRITON_PORT)
-        return _elsewhere("triton", settings.triton_url, _TRITON_PORT, probes.triton(where))
-    port = ports.take("triton", _TRITON_PORT)
-    models, work_dir = folder / "models", folder / "triton"
-    return Program(
-        name="triton",
-        address=address(port),
-        probe=probes.triton(address(port)),
-        make=partial(triton_launch, models=models, work_dir=work_dir, grpc_port=port),
-        prepare=Launch([sys.executable, "-m", "inference.models", "--out", str(models)]),
-        leftovers=shared_memory_pattern(work_dir),
-    )
-
-
-def _elsewhere(name: str, url: str, usual_port: int, probe: Probe) -> Program:
-    return Program(name=name, address=_host_port(url, usual_port), probe=probe)
-
-
-def _service(name: str, listen: str, settings: Mapping[str, str], *, module: str = "") -> Program:
-    own = {"SERVER__LISTEN": listen, **settings}
-    make = _python(module or name, {f"TROUPE_{name.upper()}__{key}": value for key, value in own.items()})
-    return Program(name=name, address=listen, probe=probes.grpc_health(listen), make=make)
-
-
-def _gateway(listen: str, orchestrator: str) -> Program:
-    env = {"TROUPE_GATEWAY__LISTEN": listen, "TROUPE_GATEWAY__BACKENDS": json.dumps([orchestrator])}
-    return Program(
-        name="gateway", address=listen, probe=probes.http_ok(listen, "/healthz"), make=_python("gateway", env)
-    )
+def _elsewhere(name: str, url: str, usual_port: int, *, kind: str) -> Program:
+    """A server that runs already; what is shown and kept of its URL holds no password."""
+    parts = urlsplit(url)
+    if parts.scheme == "unix":
+        return Program(name=name, address=f"unix:{parts.path}", kind=kind)
+    try:
+        return Program(name=name, address=str(host_port(url, usual_port)), kind=kind)
+    except ValueError:
+        raise StackError(f"the address of {name} is none: name its host and port, or leave it out") from None
 
 
 def _python(module: str, env: Mapping[str, str]) -> Callable[[], Launch]:
     launch = Launch([sys.executable, "-m", module], env)
     return lambda: launch
-
-
-def _host_port(url: str, usual_port: int) -> str:
-    parts = urlsplit(url if "://" in url else f"//{url}")
-    return f"{parts.hostname or '127.0.0.1'}:{parts.port or usual_port}"

@@ -1,6 +1,5 @@
-"""`stack.json`: what runs where, for scripts."""
+"""`stack.json`: what runs where, for scripts and for the commands."""
 
-import contextlib
 import json
 import os
 from collections.abc import Mapping
@@ -8,15 +7,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
+from troupe.local.lock import holder
+
 _NAME: Final = "stack.json"
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A process of the stack; `pid` is None for a server that ran before."""
+    """A process of the stack, without `pid` when it runs elsewhere; `kind` says how its health is asked for."""
 
     pid: int | None
     address: str
+    kind: str
 
 
 def stack_path(folder: Path) -> Path:
@@ -33,23 +35,18 @@ def write_stack(folder: Path, members: Mapping[str, Member]) -> None:
 
 
 def read_stack(folder: Path) -> dict[str, Member]:
-    """The members; empty when no stack runs there or the file cannot be read."""
+    """The members; empty while there are none, or when the file cannot be read."""
     try:
-        members = {name: Member(**value) for name, value in json.loads(stack_path(folder).read_text()).items()}
+        return {name: Member(**value) for name, value in json.loads(stack_path(folder).read_text()).items()}
     except (OSError, ValueError, TypeError, AttributeError):
         return {}
-    return members if any(member.pid and _lives(member.pid) for member in members.values()) else {}
+
+
+def running_stack(folder: Path) -> dict[str, Member]:
+    """The members of the stack that runs on a data directory now."""
+    return {} if holder(folder) is None else read_stack(folder)
 
 
 def remove_stack(folder: Path) -> None:
     """Says that nothing runs any more."""
     stack_path(folder).unlink(missing_ok=True)
-
-
-def _lives(pid: int) -> bool:
-    with contextlib.suppress(PermissionError):
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return False
-    return True

@@ -40,7 +40,7 @@ class Supervisor:
     @property
     def members(self) -> dict[str, Member]:
         """What runs where."""
-        return {k.program.name: Member(k.pid, k.program.address) for k in self._keepers}
+        return {k.program.name: Member(k.pid, k.program.address, k.program.kind) for k in self._keepers}
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -83,12 +83,16 @@ class Supervisor:
         await keeper.run()
 
     async def _until_ready(self) -> None:
+        required = [keeper for keeper in self._keepers if not keeper.program.optional]
         try:
             async with asyncio.timeout(self._start_seconds):
-                await asyncio.gather(*(keeper.ready for keeper in self._keepers))
+                await asyncio.gather(*(keeper.ready for keeper in required))
         except TimeoutError:
-            late = [keeper.explain() for keeper in self._keepers if not _is_ready(keeper)]
+            late = [keeper.explain() for keeper in required if not _is_ready(keeper)]
             raise StackError(f"not ready after {self._start_seconds:g} s:\n" + "\n".join(late)) from None
+        for keeper in self._keepers:
+            if not keeper.ready.done():
+                self._reporter.note(f"{keeper.program.name} does not answer yet: all else runs, and it is waited for")
 
     def _write(self) -> None:
         if self._complete:

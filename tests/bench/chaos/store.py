@@ -1,4 +1,4 @@
-"""The store of the deployment: one redis-server, or three as a cluster, killed and restarted on their data."""
+"""The store of the deployment: one server, or three as a cluster, killed and restarted on their data."""
 
 import asyncio
 from pathlib import Path
@@ -8,9 +8,8 @@ from orchestrator.store.connection import ReplyError
 from orchestrator.store.endpoint import Address, Endpoint
 from orchestrator.store.single import SingleRedis
 from tests.support.processes import running, until
-from tests.support.redis import RedisServer
+from tests.support.redis import RedisServer, launch_on_port
 from troupe.local.launch import Launch, free_port
-from troupe.local.servers.redis import redis_launch
 
 _SLOTS: Final = 16384
 # The bus of a cluster listens 10,000 ports higher.
@@ -19,7 +18,7 @@ _HIGHEST_PORT: Final = 65_535 - _BUS_OFFSET
 
 
 class RedisNode(RedisServer):
-    """A redis-server whose append-only file is synced with every write: nothing that was answered may be lost."""
+    """A server whose append-only file is synced with every write: nothing that was answered may be lost."""
 
     def __init__(self, *, data_dir: Path) -> None:
         data_dir.mkdir()
@@ -42,7 +41,7 @@ class RedisNode(RedisServer):
 
     async def up(self) -> None:
         """Starts it and returns when it serves."""
-        launch = redis_launch(data_dir=self._folder, port=self.port, append_fsync="always")
+        launch = launch_on_port(self._folder, self.port, append_fsync="always")
         launch = Launch([*launch.argv, *(word for pair in self._options.items() for word in pair)], launch.env)
         self.process = self._stack.enter_context(running(launch, log=self._folder / "redis.log"))
         await until(self._serves, timeout_seconds=20)

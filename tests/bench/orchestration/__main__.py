@@ -1,4 +1,4 @@
-"""A chain of three durable no-op steps: Troupe and its peers, in turns, on one redis-server with its append-only file.
+"""A chain of three durable no-op steps: Troupe and its peers, in turns, on one Valkey with its append-only file.
 
     python -m tests.bench.orchestration [--rounds 3] [--fsync everysec,always] [--only celery,taskiq]
                                         [--chains 300] [--latency 100] [--folder FOLDER]

@@ -1,4 +1,4 @@
-"""The peers alone, on one redis-server with the append-only file on: chains of three durable no-op steps.
+"""The peers alone, on one Valkey with the append-only file on: chains of three durable no-op steps.
 
     python -m tests.bench.peers [--redis-appendfsync everysec|always] [--chains 300] [--latency 100]
                                 [--concurrency 100] [--only celery,taskiq] [--folder FOLDER]
@@ -36,14 +36,14 @@ async def _row(peer: Peer, redis_url: str, folder: Path, *, chains: int, latency
 @contextmanager
 def _redis(folder: Path, append_fsync: str) -> Iterator[str]:
     port = free_port()
-    launch = redis_launch(data_dir=folder, port=port, append_fsync=append_fsync)
+    launch = redis_launch(data_dir=folder, listen=port, append_fsync=append_fsync)
     with running(launch, log=folder / "redis.log") as process:
         while process.poll() is None:
             with socket.socket() as connection:
                 if connection.connect_ex(("127.0.0.1", port)) == 0:
                     yield f"redis://127.0.0.1:{port}"
                     return
-        raise AssertionError(f"redis-server ended with {process.returncode}")
+        raise AssertionError(f"the server ended with {process.returncode}")
 
 
 async def _measure(arguments: argparse.Namespace, folder: Path) -> None:

@@ -11,7 +11,6 @@ import pytest
 
 from tests.support.processes import until
 from tests.support.small_programs import LISTEN, PARENT, STUBBORN, Recorder, listener, script
-from troupe.local import probes
 from troupe.local.errors import StackError
 from troupe.local.launch import Launch, free_port
 from troupe.local.program import Program
@@ -103,7 +102,7 @@ async def test_a_process_that_cannot_start_is_named_with_its_log(tmp_path: Path)
     broken = Program(
         name="broken",
         address="127.0.0.1:1",
-        probe=probes.tcp("127.0.0.1", 1),
+        kind="tcp",
         make=script("import sys; sys.exit('no such setting')"),
     )
     fine = listener("fine", free_port())
@@ -119,7 +118,7 @@ async def test_a_process_that_is_late_is_named_with_its_log(tmp_path: Path) -> N
     late = Program(
         name="late",
         address="127.0.0.1:1",
-        probe=probes.tcp("127.0.0.1", 1),
+        kind="tcp",
         make=script("import time; print('still loading', flush=True); time.sleep(100)"),
     )
     with pytest.raises(StackError, match=r"not ready after 1 s") as caught:
@@ -133,7 +132,7 @@ async def test_a_program_that_does_not_exist(tmp_path: Path) -> None:
     missing = Program(
         name="missing",
         address="127.0.0.1:1",
-        probe=probes.tcp("127.0.0.1", 1),
+        kind="tcp",
         make=lambda: Launch(["/no/such/program"]),
     )
     with pytest.raises(StackError, match=r"'/no/such/program' cannot be started"):
@@ -147,7 +146,7 @@ async def test_preparation_runs_first(tmp_path: Path) -> None:
     program = Program(
         name="it",
         address=program.address,
-        probe=program.probe,
+        kind=program.kind,
         make=lambda: Launch([sys.executable, "-IS", "-c", f"open({str(prepared)!r})\n{LISTEN}", program.address[10:]]),
         prepare=script(f"open({str(prepared)!r}, 'w')")(),
     )
@@ -160,7 +159,7 @@ async def test_failed_preparation_is_named(tmp_path: Path) -> None:
     unprepared = Program(
         name="it",
         address=program.address,
-        probe=program.probe,
+        kind=program.kind,
         make=program.make,
         prepare=script("import sys; sys.exit('no disk')")(),
     )
@@ -176,7 +175,7 @@ async def test_leftover_files_go_with_the_process(tmp_path: Path) -> None:
     leaving = Program(
         name="it",
         address=program.address,
-        probe=program.probe,
+        kind=program.kind,
         make=script(code, program.address.rpartition(":")[2]),
         leftovers=str(tmp_path / "shm_*"),
     )
@@ -189,11 +188,11 @@ async def test_a_server_that_runs_already_is_only_waited_for(tmp_path: Path) -> 
     port = free_port()
     server = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", port)
     async with server:
-        outside = Program(name="outside", address=f"127.0.0.1:{port}", probe=probes.tcp("127.0.0.1", port))
+        outside = Program(name="outside", address=f"127.0.0.1:{port}", kind="tcp")
         program = listener("it", free_port())
         async with supervisor_of(tmp_path, outside, program).running():
             members = json.loads(stack_path(tmp_path).read_text())
-            assert members["outside"] == {"pid": None, "address": f"127.0.0.1:{port}"}
+            assert members["outside"] == {"pid": None, "address": f"127.0.0.1:{port}", "kind": "tcp"}
 
 
 SUPERVISE = """

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from troupe.local.errors import StackError
-from troupe.local.lock import locked
+from troupe.local.lock import holder, locked
 from troupe.local.log_file import last_lines, rotate
 from troupe.local.plain_path import plain_path
-from troupe.local.stack_file import Member, read_stack, remove_stack, write_stack
+from troupe.local.stack_file import Member, read_stack, remove_stack, running_stack, write_stack
 
 
 def test_a_second_stack_is_refused_and_told_who_runs(tmp_path: Path) -> None:
@@ -32,7 +32,7 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
 
 
 def test_the_stack_file_comes_back(tmp_path: Path) -> None:
-    members = {"redis": Member(None, "host:1"), "worker": Member(os.getpid(), "127.0.0.1:2")}
+    members = {"redis": Member(None, "host:1", "redis"), "worker": Member(os.getpid(), "127.0.0.1:2", "grpc")}
     write_stack(tmp_path, members)
     assert read_stack(tmp_path) == members
     assert [path.name for path in tmp_path.iterdir()] == ["stack.json"]
@@ -40,11 +40,25 @@ def test_the_stack_file_comes_back(tmp_path: Path) -> None:
     assert read_stack(tmp_path) == {}
 
 
-def test_a_stack_whose_processes_are_gone_does_not_count(tmp_path: Path) -> None:
+def test_a_stack_runs_while_its_process_does(tmp_path: Path) -> None:
+    members = {"worker": Member(os.getpid(), "127.0.0.1:2", "grpc")}
+    write_stack(tmp_path, members)
+    assert holder(tmp_path) is None
+    assert running_stack(tmp_path) == {}
+    with locked(tmp_path):
+        assert holder(tmp_path) == os.getpid()
+        assert running_stack(tmp_path) == members
+    assert holder(tmp_path) is None
+    assert running_stack(tmp_path) == {}
+
+
+@pytest.mark.parametrize("content", ["", "1", "x 1", "{ended} 1", "{self} 1", "1 2 3"])
+def test_a_lock_file_of_a_process_that_is_gone_does_not_count(tmp_path: Path, content: str) -> None:
+    """Its number may belong to another process by now."""
     ended = subprocess.Popen([sys.executable, "-IS", "-c", ""])
     ended.wait()
-    write_stack(tmp_path, {"worker": Member(ended.pid, "127.0.0.1:2")})
-    assert read_stack(tmp_path) == {}
+    (tmp_path / "lock").write_text(content.format(ended=ended.pid, self=os.getpid()))
+    assert holder(tmp_path) is None
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"a": 1}', '{"a": {"pid": 1}}'])

@@ -1,6 +1,6 @@
 """`troupe up`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +12,7 @@ from troupe.cli.console import SafeConsole
 from troupe.cli.session import COMPLETED, INTERRUPTED, finish
 from troupe.cli.stacking import StartInterruptedError, stack_on_screen
 from troupe.cli.target import target_option
+from troupe.local.addresses import HIGHEST_PORT, agent_address
 from troupe.local.settings import LocalSettings
 from troupe.local.stack_file import Member
 
@@ -25,6 +26,14 @@ def command(
     triton_url: Annotated[
         str | None, typer.Option("--triton-url", metavar="HOST:PORT", help="Use this Triton.", show_default=False)
     ] = None,
+    ports: Annotated[
+        list[str] | None,
+        typer.Option("--port", metavar="NAME=PORT", help="Have a service listen there.", show_default=False),
+    ] = None,
+    agents: Annotated[
+        list[str] | None,
+        typer.Option("--agent", metavar="HOST:PORT", help="Use this agent of your own as well.", show_default=False),
+    ] = None,
     free_ports: Annotated[bool, typer.Option("--free-ports", help="Take free ports instead of the usual.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the output of all processes.")] = False,
 ) -> None:
@@ -36,11 +45,33 @@ def command(
         "triton_url": triton_url,
         "free_ports": free_ports or None,
     }
-    finish(_run({name: value for name, value in given.items() if value is not None}, verbose=verbose))
+    update = {name: value for name, value in given.items() if value is not None}
+    finish(_run(update, _ports(ports or []), _agents(agents or []), verbose=verbose))
 
 
-async def _run(given: Mapping[str, object], *, verbose: bool) -> int:
-    settings = LocalSettings.load().model_copy(update=given)
+def _ports(options: Sequence[str]) -> Mapping[str, int]:
+    """`NAME=PORT` each."""
+    ports = {}
+    for option in options:
+        name, _, port = option.partition("=")
+        if not (name and port.isascii() and port.isdigit() and int(port) <= HIGHEST_PORT):
+            raise typer.BadParameter(f"{option!r} is no NAME=PORT, such as gateway=8081", param_hint="--port")
+        ports[name.strip()] = int(port)
+    return ports
+
+
+def _agents(options: Sequence[str]) -> Sequence[str]:
+    """`HOST:PORT` each, or several between commas."""
+    try:
+        return [agent_address(address) for option in options for address in option.split(",")]
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--agent") from None
+
+
+async def _run(given: Mapping[str, object], ports: Mapping[str, int], agents: Sequence[str], *, verbose: bool) -> int:
+    settings = LocalSettings.load()
+    more = {"ports": {**settings.ports, **ports}, "agents": (*settings.agents, *agents)}
+    settings = settings.model_copy(update={**given, **more})
     console = SafeConsole()
     try:
         async with stack_on_screen(settings, console, verbose=verbose) as (supervisor, signals):
@@ -58,7 +89,7 @@ def print_addresses(console: Console, folder: Path, members: Mapping[str, Member
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     table.add_row("ask", f'troupe run{target_option(orchestrator)} --docs DIR "What does it say about …?"')
-    table.add_row("browse", f"http://{gateway}/")
+    table.add_row("browse", f"{'https' if members['gateway'].kind == 'https' else 'http'}://{gateway}/")
     table.add_row("call", f"grpcurl -plaintext {orchestrator} list")
     table.add_row("logs", str(folder / "logs"))
     console.print()

@@ -8,8 +8,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+from troupe.local.errors import ServerNotFoundError
 from troupe.local.launch import Launch
-from troupe.local.servers.redis import ServerNotFoundError
+from troupe.local.private import close_to_others
 
 _SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - where POSIX shared memory lives on Linux
 _SYSTEM_LIBRARIES: Final = ("/usr/lib64", "/usr/lib", "/usr/local/lib", "/lib64", "/lib")
@@ -18,11 +19,18 @@ _PYTHON: Final = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 def triton_launch(
-    *, models: Path, work_dir: Path, grpc_port: int, metrics_port: int | None = None, http_port: int | None = None
+    *,
+    models: Path,
+    work_dir: Path,
+    grpc_port: int,
+    grpc_host: str = "127.0.0.1",
+    metrics_port: int | None = None,
+    http_port: int | None = None,
 ) -> Launch:
-    """A tritonserver on loopback that serves the model repository `models` with this interpreter's packages.
+    """A tritonserver that serves the model repository `models` with this interpreter's packages.
 
-    `work_dir` holds its backends and names its shared memory: one server at a time.
+    It serves gRPC at `grpc_host:grpc_port`; the host `unix:/path` makes the socket `/path:port`. `work_dir` holds its
+    backends and names its shared memory: one server at a time.
 
     Raises:
         ServerNotFoundError: the wheel, its stub for this Python or libpython is missing.
@@ -37,7 +45,7 @@ def triton_launch(
         "load-model": "*",
         "backend-directory": str(backends),
         "backend-config": f"python,shm-region-prefix-name={_shared_memory_prefix(work_dir)}",
-        "grpc-address": "127.0.0.1",
+        "grpc-address": grpc_host,
         "grpc-port": str(grpc_port),
         "grpc-http2-min-recv-ping-interval-without-data": "10000",
         "grpc-keepalive-permit-without-calls": "1",
@@ -93,6 +101,7 @@ def _prepare_backends(bundle: Path, work_dir: Path) -> Path:
     shutil.rmtree(backends, ignore_errors=True)
     shutil.copytree(bundle / "backends", backends)
     shutil.copy(stub, backends / "python")
+    close_to_others(backends)  # copies have the modes of the wheel
     return backends
 
 
