@@ -69,6 +69,17 @@ class Stack:
         ]
 
     @property
+    def notes(self) -> Sequence[str]:
+        """Settings of services that are not used, as the stack itself was told otherwise."""
+        pairs = {
+            "redis_url": (self._settings.redis_url, self._given.redis_url),
+            "milvus_uri": (self._settings.milvus_uri, self._given.agents.milvus_uri),
+            "triton_url": (self._settings.triton_url, self._given.inference.triton_url),
+        }
+        unused = [name for name, (own, given) in pairs.items() if own and given not in ("", own)]
+        return [f"`{name}` of the services is not used: the stack is told to use another" for name in unused]
+
+    @property
     def _own_agents(self) -> Sequence[str]:
         given = dict.fromkeys((*self._settings.agents, *self._given.own_agents))
         return [address for address in given if address != self._at["agents"]]

@@ -42,8 +42,11 @@ async def stack_running(settings: LocalSettings, reporter: Reporter) -> AsyncIte
             last=read_ports(settings.folder),
             prefer_usual=not settings.free_ports,
         )
+        stack = Stack(settings, given, ports, folder=folder, sockets=sockets)
+        for note in stack.notes:
+            reporter.note(note)
         supervisor = Supervisor(
-            Stack(settings, given, ports, folder=folder, sockets=sockets).programs(),
+            stack.programs(),
             folder=settings.folder,
             env=stack_environment(),
             reporter=reporter,

@@ -106,6 +106,18 @@ def test_servers_that_run_already_are_not_started(tmp_path: Path, monkeypatch: p
     assert all(made[name].make is None for name in where)
 
 
+def test_what_the_stack_is_told_goes_before_and_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TROUPE_LOCAL__REDIS_URL", "redis://:secret@a")
+    monkeypatch.setenv("TROUPE_LOCAL__TRITON_URL", "t:1")
+    monkeypatch.setenv("TROUPE_WORKER__REDIS_URL", "redis://:secret@b")
+    monkeypatch.setenv("TROUPE_INFERENCE__TRITON_URL", "t:1")
+    given = Given.load()
+    ports = Ports(note=print, prefer_usual=False)
+    stack = Stack(LocalSettings.load(), given, ports, folder=tmp_path, sockets=tmp_path)
+    assert stack.notes == ["`redis_url` of the services is not used: the stack is told to use another"]
+    assert stack.programs()[0].address == "a:6379"
+
+
 def test_one_stack_has_one_redis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TROUPE_WORKER__REDIS_URL", "redis://:secret@a")
     monkeypatch.setenv("TROUPE_ORCHESTRATOR__REDIS_URL", "redis://:secret@b")
