@@ -46,6 +46,9 @@ def test_no_message_of_the_orchestrator_names_a_method_that_the_shell_does_not_k
     named = {
         name
         for path in folder.rglob("*.py")
-        for name in re.findall(r"`((?:Get|List|Watch|Run|Submit|Cancel|Retry|Resolve|Plan)[A-Z]\w+?)(?<!Request)(?<!Response)`", path.read_text())
+        for name in re.findall(
+            r"`((?:Get|List|Watch|Run|Submit|Cancel|Retry|Resolve|Plan)[A-Z]\w+?)(?<!Request)(?<!Response)`",
+            path.read_text(),
+        )
     }
     assert named <= COMMANDS.keys() | {"ListModels"}  # which no command calls
