@@ -13,6 +13,7 @@ from typing import Any, Final, cast
 import hiredis
 
 from orchestrator.store.endpoint import Address, Command, Endpoint
+from orchestrator.store.refusals import LOCKED_OUT, meaning
 
 CONNECT_TIMEOUT_SECONDS: Final = 2.0
 REPLY_TIMEOUT_SECONDS: Final = 4.0
@@ -29,6 +30,14 @@ _NO_DATABASE: Final = ("cluster mode", "DB index is out of range")
 
 class ReplyError(Exception):
     """Redis refused a command."""
+
+
+class RefusedError(ConnectionError):
+    """Redis refused a command for now. `refusal` is what it answered."""
+
+    def __init__(self, refusal: str) -> None:
+        super().__init__(meaning(refusal))
+        self.refusal = refusal
 
 
 class NotRunError(ConnectionError):
@@ -129,10 +138,10 @@ class Connection(asyncio.Protocol):
             self._on_lost(text)
         if waiter.done():
             return
-        if text.startswith(_NOT_RUN) and not in_transaction:
-            waiter.set_exception(NotRunError(f"Redis answers {text}", refusal=text))
-        elif text.startswith(_NOT_RUN + _NOT_NOW):
-            waiter.set_exception(ConnectionError(f"Redis answers {text}"))
+        if text.startswith(_NOT_RUN + LOCKED_OUT) and not in_transaction:
+            waiter.set_exception(NotRunError(meaning(text), refusal=text))
+        elif text.startswith(_NOT_RUN + LOCKED_OUT + _NOT_NOW):
+            waiter.set_exception(RefusedError(text))
         else:
             waiter.set_exception(ReplyError(text))
 
@@ -151,8 +160,8 @@ async def open_connection(endpoint: Endpoint, address: Address, *, on_lost: Call
     """Connects and logs in.
 
     Raises:
-        NotRunError: no Redis answers at the address.
-        ReplyError: it does not let us in, or lacks the database.
+        NotRunError: no Redis answers at the address, or it does not let us in.
+        ReplyError: it lacks the database.
     """
     loop = asyncio.get_running_loop()
     connection = Connection(on_lost=on_lost)
@@ -167,7 +176,9 @@ async def open_connection(endpoint: Endpoint, address: Address, *, on_lost: Call
     except BaseException as error:
         connection.close()
         if isinstance(error, OSError):
-            raise NotRunError(f"cannot connect to Redis at {address}: {error or 'no answer'}") from None
+            refusal = getattr(error, "refusal", "")
+            problem = str(error) if refusal else f"cannot connect to Redis at {address}: {error or 'no answer'}"
+            raise NotRunError(problem, refusal=refusal) from None
         if isinstance(error, ReplyError) and any(words in str(error) for words in _NO_DATABASE):
             problem = f"the Redis at {address} has no database {endpoint.database}; name another in its URL"
             raise ReplyError(f"{problem}: a cluster has database 0 only") from None

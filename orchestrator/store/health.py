@@ -21,6 +21,8 @@ def redis_check(redis: RedisClient, partitions: Partitions) -> Check:
             await redis.execute("SET", _PARTITIONS_KEY, partitions.count, "NX")
             recorded = int(await redis.execute("GET", _PARTITIONS_KEY))
         except OSError as error:
+            if getattr(error, "refusal", ""):
+                raise ConnectionError(f"at {redis.endpoint}: {error}") from None
             raise ConnectionError(f"no Redis answers at {redis.endpoint}: {error or type(error).__name__}") from None
         if recorded != partitions.count:
             raise ConnectionError(

@@ -10,12 +10,20 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from orchestrator.store.cluster import RedisCluster
-from orchestrator.store.connection import REPLY_TIMEOUT_SECONDS, Connection, NotRunError, ReplyError
+from orchestrator.store.connection import REPLY_TIMEOUT_SECONDS, Connection, NotRunError, RefusedError, ReplyError
 from orchestrator.store.endpoint import Command, Endpoint
 from orchestrator.store.single import SingleRedis
 from orchestrator.store.topology import Topology
 
-__all__ = ["REPLY_TIMEOUT_SECONDS", "BlockingClient", "Command", "Endpoint", "RedisClient", "ReplyError"]
+__all__ = [
+    "REPLY_TIMEOUT_SECONDS",
+    "BlockingClient",
+    "Command",
+    "Endpoint",
+    "RedisClient",
+    "RefusedError",
+    "ReplyError",
+]
 
 
 class RedisClient:
@@ -106,6 +114,7 @@ class RedisClient:
             try:
                 clustered = await _is_cluster(single)
             except OSError as error:
+                single.close()
                 problem = error
                 continue
             if not clustered and len(self.endpoint.addresses) == 1:
@@ -142,8 +151,12 @@ class BlockingClient:
 async def _is_cluster(single: SingleRedis) -> bool:
     try:
         await single.execute(("CLUSTER", "SLOTS"))
+    except NotRunError as error:
+        if error.refusal.startswith("NOPERM "):  # the user lacks CLUSTER
+            return False
+        raise
     except ReplyError as error:
-        if str(error).startswith(("ERR ", "NOPERM ")):  # support is disabled, or the service or the user lacks CLUSTER
+        if str(error).startswith("ERR "):  # support is disabled, or the service lacks CLUSTER
             return False
         raise
     return True

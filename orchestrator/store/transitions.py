@@ -12,7 +12,7 @@ from prometheus_client import Counter
 
 from orchestrator import metrics
 from orchestrator.store.partitions import Partitions
-from orchestrator.store.resp import RedisClient, ReplyError
+from orchestrator.store.resp import RedisClient, RefusedError, ReplyError
 from orchestrator.store.script import script_digest, script_text
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.api.orchestrator.v1.task_pb2 import TaskState
@@ -126,7 +126,7 @@ class Transitions:
 
 def _failure(operation: str, problem: str) -> TroupeError:
     if any(refusal in problem for refusal in _NOT_NOW):
-        return store_unavailable(ConnectionError(problem))
+        return store_unavailable(RefusedError(problem))
     return TroupeError(ErrorReason.ERROR_REASON_INTERNAL, f"transition `{operation}` failed in Redis: {problem}")
 
 
@@ -142,8 +142,6 @@ def _ended(state: int) -> Counter:
 
 
 def store_unavailable(error: BaseException) -> TroupeError:
-    """What a lost Redis means to callers."""
-    return TroupeError(
-        ErrorReason.ERROR_REASON_STORE_UNAVAILABLE,
-        f"Redis does not answer ({error or type(error).__name__}); it is tried again, and so can you",
-    )
+    """What a lost Redis, or one that refuses for now, means to callers."""
+    told = str(error) if getattr(error, "refusal", "") else f"Redis does not answer ({error or type(error).__name__})"
+    return TroupeError(ErrorReason.ERROR_REASON_STORE_UNAVAILABLE, f"{told}; it is tried again, and so can you")

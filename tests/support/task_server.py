@@ -97,6 +97,9 @@ class TaskServer(OrchestratorServiceServicer, MemoryServiceServicer):
         self.documents: dict[str, memory.Document] = {}
         self.max_document_bytes = 1 << 20
         self.cancelled = asyncio.Event()
+        self.listed: list[Task] = []
+        self.tasks_per_page = 1000
+        self.list_requests: list[pb.ListTasksRequest] = []
         self.silent = False
         self.holds_cancels = False
         self.told: list[int] = []
@@ -166,7 +169,13 @@ class TaskServer(OrchestratorServiceServicer, MemoryServiceServicer):
         return pb.GetTaskResponse(task=self._task())
 
     async def ListTasks(self, request: pb.ListTasksRequest, context: Context) -> pb.ListTasksResponse:
-        return pb.ListTasksResponse(tasks=[self._task()])
+        if not self.listed:
+            return pb.ListTasksResponse(tasks=[self._task()])
+        self.list_requests.append(request)
+        start = int(request.page_token or 0)
+        end = start + min(request.page_size, self.tasks_per_page)
+        token = str(end) if end < len(self.listed) else ""
+        return pb.ListTasksResponse(tasks=self.listed[start:end], next_page_token=token)
 
     async def ListAgents(self, request: pb.ListAgentsRequest, context: Context) -> pb.ListAgentsResponse:
         agent = AgentDescriptor(name="writer", description="writes the report")

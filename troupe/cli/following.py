@@ -60,6 +60,8 @@ async def follow_task(
         progress.result(shown.view)
     except OutputLostError as error:
         raise _with_place(error, shown.view, progress) from None
+    if shown.view.state == TaskState.TASK_STATE_FAILED:
+        progress.say(f"to take it up again from its failed steps: troupe retry {shown.view.task_id}")
     return COMPLETED if shown.view.state == TaskState.TASK_STATE_COMPLETED else TASK_FAILED
 
 

@@ -17,6 +17,7 @@ from troupe.api.orchestrator.v1.task_pb2 import StepState, TaskState
 from troupe.cli import words
 from troupe.cli.clock import ServerClock
 from troupe.cli.report import failure, report_text
+from troupe.cli.shell_words import in_shell_words
 from troupe.cli.view import StepView, TaskView, depths
 
 _FRAMES_PER_SECOND: Final = 12
@@ -103,8 +104,8 @@ class LiveProgress:
         depth = depths(view.steps)
         for step in view.steps.values():
             indent = "  " * min(_MAX_INDENT, depth[step.step_id])
-            title = Text(indent + (step.title or step.step_id), style=_title_style(step))
-            table.add_row(self._icon(step), title, step.agent, _detail(step), _time(step, now))
+            title = Text(indent + _on_one_line(step.title or step.step_id), style=_title_style(step))
+            table.add_row(self._icon(step), title, _on_one_line(step.agent), _detail(step), _time(step, now))
         return table
 
     def _icon(self, step: StepView) -> RenderableType:
@@ -130,10 +131,10 @@ def _title_style(step: StepView) -> str:
 
 def _detail(step: StepView) -> Text:
     if step.state == StepState.STEP_STATE_FAILED:
-        return Text(step.message, style="red")
+        return Text(_on_one_line(in_shell_words(step.message)), style="red")
     if step.state == StepState.STEP_STATE_PENDING:
         return Text("")
-    notes = [step.message] if step.message else []
+    notes = [_on_one_line(step.message)] if step.message else []
     if step.fraction is not None:
         notes.append(f"{step.fraction:.0%}")
     if step.attempt > 1 or step.failures:
@@ -141,6 +142,11 @@ def _detail(step: StepView) -> Text:
     if step.tool_calls:
         notes.append(words.plural(step.tool_calls, "tool call"))
     return Text(" · ".join(notes), style="yellow" if step.state == StepState.STEP_STATE_RETRYING else "")
+
+
+def _on_one_line(text: str) -> str:
+    """A step has one line: with more the drawing would outgrow the screen."""
+    return " ".join(text.split())
 
 
 def _time(step: StepView, now: float) -> Text:

@@ -25,7 +25,7 @@ def main() -> None:
         note_line(f"troupe: {error}")
         code = USAGE
     except Exception as error:  # noqa: BLE001 - the edge: nobody is to read a traceback
-        note_line(f"troupe: this is a mistake in troupe, please report it: {_described(error)}")
+        note_line(f"troupe: {_told(error)}")
         code = USAGE
     sys.exit(code)
 
@@ -48,6 +48,13 @@ def _lost(error: OutputLostError) -> int:
         return COMPLETED
     note_line(f"troupe: {error}")
     return USAGE
+
+
+def _told(error: Exception) -> str:
+    """What a person is told: of an error that a command expects, its message."""
+    from troupe.cli.session import told  # noqa: PLC0415 - see above
+
+    return told(error) or f"this is a mistake in troupe, please report it: {_described(error)}"
 
 
 def _described(error: Exception) -> str:

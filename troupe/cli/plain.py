@@ -26,6 +26,7 @@ from troupe.api.orchestrator.v1.event_pb2 import (
 from troupe.api.orchestrator.v1.task_pb2 import TaskState
 from troupe.cli import words
 from troupe.cli.report import failure, report_text
+from troupe.cli.shell_words import in_shell_words
 from troupe.cli.streams import note, say, say_line
 from troupe.cli.view import TaskView
 
@@ -87,8 +88,9 @@ def _added(event: StepsAdded, _view: TaskView) -> Iterator[str]:
     yield f"[{event.parent_step_id}] delegates to {', '.join(step.step_id for step in event.steps)}"
 
 
-def _approval_asked(event: ApprovalRequested, _view: TaskView) -> Iterator[str]:
+def _approval_asked(event: ApprovalRequested, view: TaskView) -> Iterator[str]:
     yield f"[{event.step_id}] waits for approval: {event.summary}"
+    yield f"[{event.step_id}] decide with: troupe approve {view.task_id} {event.step_id}"
 
 
 def _approval_given(event: ApprovalResolved, _view: TaskView) -> Iterator[str]:
@@ -107,7 +109,7 @@ def _step_completed(event: StepCompleted, _view: TaskView) -> Iterator[str]:
 
 def _step_failed(event: StepFailed, _view: TaskView) -> Iterator[str]:
     next_try = f"; next attempt in {_duration(event.retry_delay)}" if event.will_retry else ""
-    yield f"[{event.step_id}] attempt {event.attempt} failed: {event.error.message}{next_try}"
+    yield f"[{event.step_id}] attempt {event.attempt} failed: {in_shell_words(event.error.message)}{next_try}"
 
 
 def _completed(event: TaskCompleted, _view: TaskView) -> Iterator[str]:

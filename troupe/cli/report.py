@@ -1,6 +1,7 @@
 """What a task ended with, as text."""
 
 from troupe.api.orchestrator.v1.task_pb2 import TaskOutput, TaskState
+from troupe.cli.shell_words import in_shell_words
 from troupe.cli.view import TaskView
 from troupe.core.file_urls import brief
 
@@ -23,5 +24,5 @@ def failure(view: TaskView) -> str:
     if view.state == TaskState.TASK_STATE_CANCELLED:
         return f"task cancelled: {view.reason}" if view.reason else "task cancelled"
     step = f" in step {view.failed_step}" if view.failed_step else ""
-    message = view.error.message if view.error is not None else ""
+    message = in_shell_words(view.error.message) if view.error is not None else ""
     return f"task failed{step}: {message or 'no reason was given'}"

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import typer
 
+from troupe.cli.shell_words import in_shell_words
 from troupe.cli.streams import note, note_line
 from troupe.cli.target import client_settings
 from troupe.client import TroupeClient
@@ -34,10 +35,8 @@ def finish(work: Coroutine[Any, Any, int]) -> None:
     """Runs work to its end, and ends the program with the exit code that it returns."""
     try:
         code = asyncio.run(work)
-    except TroupeError as error:
-        fail(explain(error))
-    except SettingsError as error:
-        fail(str(error))
+    except (TroupeError, SettingsError) as error:
+        fail(told(error))
     except StackError as error:  # its lines are the end of a log
         note(f"troupe: {error}")
         raise typer.Exit(USAGE) from None
@@ -52,8 +51,15 @@ def fail(message: str) -> None:
     raise typer.Exit(USAGE)
 
 
+def told(error: Exception) -> str:
+    """What a person is told of an error that a command expects; empty for any other."""
+    if isinstance(error, TroupeError):
+        return explain(error)
+    return str(error) if isinstance(error, SettingsError | StackError) else ""
+
+
 def explain(error: TroupeError) -> str:
     """The error as one message: what, and what to do."""
     if is_unreachable(error):
         return f"{error.message}: start one with `troupe up`, or name another with --target"
-    return error.message or error.reason_name
+    return in_shell_words(error.message) or error.reason_name

@@ -26,7 +26,7 @@ __all__ = [
 
 _HOST_PORT: Final = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^\s:/@\[\]]+):(\d{1,5})", re.ASCII)
 # Names of gRPC's resolvers: https://github.com/grpc/grpc/blob/master/doc/naming.md
-_OTHER_TARGET: Final = re.compile(r"(?:dns|ipv4|ipv6|unix|unix-abstract|vsock|xds):\S+")
+_OTHER_TARGET: Final = re.compile(r"(?:dns|ipv4|ipv6|vsock|xds):\S+|unix(?:-abstract)?:.+")
 _LARGEST_PORT: Final = 65_535
 
 

@@ -71,8 +71,9 @@ def _explained(model: Any, detail: ErrorDetails, given: Mapping[str, Any]) -> st
     origin = _origin(model.section, named, field, given)
     shown = _shown(detail["input"], field)
     problem = _problem(model, detail, named)
-    if isinstance(detail["input"], str):
-        problem = scrubbed(problem, detail["input"])
+    given_value = detail["input"]
+    for text in given_value if isinstance(given_value, list | tuple) else (given_value,):
+        problem = scrubbed(problem, text) if isinstance(text, str) else problem
     return terminal_line(" ".join(f"setting `{name}`{shown} {problem} ({origin})".split()))
 
 

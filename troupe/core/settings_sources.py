@@ -36,7 +36,8 @@ class Variables(EnvSettingsSource):
         except (ValueError, RecursionError):
             decoded = value
         if _is_list(field) and not isinstance(decoded, list) and not value.lstrip().startswith(('["', "{")):
-            return [part.strip() for part in value.split(",") if part.strip()]
+            text = decoded if isinstance(decoded, str) else value
+            return [part.strip() for part in text.split(",") if part.strip()]
         return decoded
 
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
+from troupe.core.masking import masked
+
 LOOPBACK: Final = "127.0.0.1"
 HIGHEST_PORT: Final = 65_535
 _TEXT: Final = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%\w]+\]|[^\s:/@\[\],]+):(?P<port>\d{1,5})", re.ASCII)
@@ -62,10 +64,16 @@ def host_port(url: str, usual_port: int) -> HostPort:
     Raises:
         ValueError: it names no host or no possible port.
     """
-    parts = urlsplit(url if "://" in url else f"//{url}")
-    first = parts.netloc.rpartition("@")[2].split(",")[0]
-    parts = urlsplit(f"//{first}")
-    if not parts.hostname:
-        raise ValueError(f"{url!r} names no host")
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return HostPort(host, parts.port or usual_port)
+    problem = (
+        f"{masked(url)!r} names no host and port; signs such as / ? # @ in a password are written as %2F %3F %23 %40"
+    )
+    try:
+        parts = urlsplit(url if "://" in url else f"//{url}")
+        first = parts.netloc.rpartition("@")[2].split(",")[0]
+        parts = urlsplit(f"//{first}")
+        name, port = parts.hostname, parts.port
+    except ValueError:  # its text holds the password
+        raise ValueError(problem) from None
+    if not name:
+        raise ValueError(problem)
+    return HostPort(f"[{name}]" if ":" in name else name, port or usual_port)

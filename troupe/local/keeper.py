@@ -18,6 +18,8 @@ from troupe.local.reporting import Reporter
 
 _POLL_SECONDS: Final = 0.1
 _EARLY_CRASHES: Final = 3
+# How our services end when their settings are wrong: to start them again would change nothing.
+_CANNOT_START: Final = "exited with code 2"
 
 
 @dataclass
@@ -117,6 +119,8 @@ class Keeper:
             ended = await self._run_once(make)
             if self._stopping.is_set():
                 return
+            if not self.ready.done() and ended == _CANNOT_START and (said := self._tail()):
+                raise StackError(said[-1].removeprefix(f"{self.program.name}: "))
             crashes += 1
             if not self.ready.done() and crashes == _EARLY_CRASHES:
                 raise StackError(self._with_tail(f"{ended} {crashes} times in a row before it was ready"))

@@ -187,8 +187,8 @@ async def test_mistakes_are_told_in_one_line(tmp_path: Path, arguments: tuple[st
 @pytest.mark.parametrize(
     ("variable", "value", "problem"),
     [
-        ("TROUPE_WORKER__AGENTS", "localhost", "'localhost' is no HOST:PORT"),
-        ("TROUPE_LOCAL__AGENTS", "a:1,b", "'b' is no HOST:PORT"),
+        ("TROUPE_WORKER__AGENTS", "localhost", "`worker.agents[0]` = 'localhost': must be host:port"),
+        ("TROUPE_LOCAL__AGENTS", "a:1,b", "`local.agents[1]` = 'b': must be host:port"),
         ("TROUPE_LOCAL__PORTS", '{"gateway": 99999}', "local.ports.gateway"),
         ("TROUPE_GATEWAY__LISTEN", "8080", "'8080' is no HOST:PORT"),
         ("TROUPE_ORCHESTRATOR__SERVER__LISTEN", "192.0.2.1:50051", "orchestrator cannot listen on 192.0.2.1:50051"),

@@ -45,7 +45,8 @@ def show(
 
 async def _show(wanted: Sequence[str], *, as_json: bool) -> int:
     own = [section_of(model) for model in (LogSettings, TelemetrySettings, ClientSettings, LocalSettings)]
-    every = [*await service_sections(), *own]
+    apart = wanted and set(wanted) <= {section.section for section in own}
+    every = own if apart else [*await service_sections(), *own]
     names = [section.section for section in every]
     for name in wanted:
         if name not in names:
@@ -57,7 +58,7 @@ async def _show(wanted: Sequence[str], *, as_json: bool) -> int:
             say_json(json_text(json.dumps(asdict(value))))
     else:
         _print(values, SafeConsole())
-    for warning in _unknown(every, names):
+    for warning in () if apart else _unknown(every, names):
         note_line(f"troupe: {warning}")
     problems = dict.fromkeys(section.problem for section in chosen if section.problem)
     for problem in problems:

@@ -15,6 +15,7 @@ from troupe.cli.json_lines import print_json
 from troupe.cli.options import JsonOption, TargetOption, TaskIdArgument
 from troupe.cli.report import report_text
 from troupe.cli.session import COMPLETED, with_client
+from troupe.cli.shell_words import in_shell_words
 from troupe.cli.streams import say
 from troupe.client import TroupeClient
 
@@ -82,7 +83,7 @@ def _facts(task: Task, reason: str) -> list[tuple[str, str]]:
         ("planned", words.PLANNERS.get(task.plan.planner, "?")),
     ]
     if task.HasField("error"):
-        facts.append(("error", task.error.message))
+        facts.append(("error", in_shell_words(task.error.message)))
     return [*facts, ("reason", reason)] if reason else facts
 
 
@@ -98,7 +99,7 @@ def _steps(task: Task) -> Table:
 
 def _cells(status: StepStatus) -> tuple[str, str, str, str, str, str]:
     state = words.STEP_STATES.get(status.state, "?")
-    note = status.error.message if status.HasField("error") else status.step.title
+    note = in_shell_words(status.error.message) if status.HasField("error") else status.step.title
     return status.step.step_id, status.step.agent, state, str(status.attempt), _took(status), note
 
 

@@ -1,6 +1,7 @@
 """`troupe tasks`."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Annotated, Final
 
 import typer
@@ -14,8 +15,11 @@ from troupe.cli.console import SafeConsole
 from troupe.cli.json_lines import print_json
 from troupe.cli.options import JsonOption, TargetOption
 from troupe.cli.session import COMPLETED, with_client
+from troupe.cli.specifying import parse_labels, parse_moment
 from troupe.cli.streams import note, say
+from troupe.cli.task_filter import Wanted, newest
 from troupe.client import TroupeClient
+from troupe.core.nearest import suggestion
 
 _STYLES: Final = {
     TaskState.TASK_STATE_RUNNING: "cyan",
@@ -24,7 +28,6 @@ _STYLES: Final = {
     TaskState.TASK_STATE_CANCELLED: "yellow",
 }
 _STATES: Final = {name: state for state, name in words.TASK_STATES.items()}
-_LARGEST_PAGE: Final = 1000
 _HEADER: Final = ("task", "state", "submitted", "took", "request")
 _LEAST_REQUEST: Final = 8
 
@@ -33,23 +36,41 @@ def command(
     limit: Annotated[int, typer.Option("--limit", min=1, max=100_000, help="Most tasks to list.")] = 20,
     state: Annotated[
         list[str] | None,
-        typer.Option("--state", help=f"Only tasks that are {', '.join(_STATES)}.", show_default=False),
+        typer.Option("--state", help=f"Only tasks that are {', '.join(_STATES)}; repeatable.", show_default=False),
     ] = None,
+    labels: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--label", metavar="KEY=VALUE", help="Only tasks with this label; repeatable.", show_default=False
+        ),
+    ] = None,
+    since: Annotated[
+        str, typer.Option("--since", metavar="TIME", help="Only those submitted since: 2h, 7d, 2026-01-31T12:00.")
+    ] = "",
+    until: Annotated[str, typer.Option("--until", metavar="TIME", help="Only those submitted until then.")] = "",
     as_json: JsonOption = False,
     target: TargetOption = None,
 ) -> None:
     """List tasks, newest first."""
     unknown = [name for name in state or () if name not in _STATES]
     if unknown:
-        raise typer.BadParameter(f"{unknown[0]!r} is none of {', '.join(_STATES)}", param_hint="--state")
+        problem = f"{unknown[0]!r} is none of {', '.join(_STATES)}; {suggestion(unknown[0], _STATES)}"
+        raise typer.BadParameter(problem, param_hint="--state")
+    now = datetime.now(UTC)
+    wanted = Wanted(
+        states=[_STATES[name] for name in state or ()],
+        labels=parse_labels(labels or []),
+        since=parse_moment(since, option="--since", now=now) if since else None,
+        until=parse_moment(until, option="--until", now=now) if until else None,
+    )
 
     async def work(client: TroupeClient) -> int:
-        tasks = await _newest(client, limit, [_STATES[name] for name in state or ()])
+        tasks = await newest(client, limit, wanted)
         if as_json:
             for task in tasks:
                 print_json(task)
         elif not tasks:
-            note('no tasks yet: start one with troupe run "…"')
+            note("no such tasks" if wanted != Wanted() else 'no tasks yet: start one with troupe run "…"')
         elif (console := SafeConsole()).is_terminal:
             print_table(tasks, console)
         else:
@@ -58,19 +79,6 @@ def command(
         return COMPLETED
 
     with_client(target, work)
-
-
-async def _newest(client: TroupeClient, limit: int, states: list["TaskState.ValueType"]) -> list[Task]:
-    tasks: list[Task] = []
-    token = ""
-    while len(tasks) < limit:
-        page_size = min(_LARGEST_PAGE, limit - len(tasks))
-        page = await client.list_tasks(page_size=page_size, page_token=token, states=states)
-        tasks.extend(page.tasks)
-        token = page.next_page_token
-        if not token:
-            break
-    return tasks[:limit]
 
 
 def print_table(tasks: Sequence[Task], console: Console) -> None:
