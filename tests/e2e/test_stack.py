@@ -17,6 +17,7 @@ from troupe.api.common.v1.step_pb2 import Step
 from troupe.api.orchestrator.v1.task_pb2 import Plan, TaskSpec
 from troupe.client import ClientSettings, TroupeClient
 from troupe.local.launch import Launch
+from troupe.local.listeners import own_orchestrators
 from troupe.local.servers.triton import shared_memory_pattern
 
 MEMBERS = ["redis", "milvus", "triton", "inference", "agents", "orchestrator", "worker", "gateway"]
@@ -58,6 +59,10 @@ async def test_other_users_can_read_no_file_and_reach_no_server_of_its_data(stac
     argv = [sys.executable, "-IS", other_user.__file__, str(stack.log), *map(str, found)]
     ended = await asyncio.to_thread(subprocess.run, argv, capture_output=True, text=True, check=True)
     assert ended.stdout.splitlines() == [str(stack.log)]  # beside the data directory, and open: so it did try
+
+
+async def test_it_is_found_among_this_users_stacks(stack: Stack) -> None:
+    assert stack.target in own_orchestrators()
 
 
 async def test_servers_of_data_have_no_port(stack: Stack) -> None:
