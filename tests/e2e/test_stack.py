@@ -17,6 +17,8 @@ from troupe.api.common.v1.step_pb2 import Step
 from troupe.api.orchestrator.v1.task_pb2 import Plan, TaskSpec
 from troupe.client import ClientSettings, TroupeClient
 from troupe.local.launch import Launch
+from troupe.local.listeners import own_orchestrators
+from troupe.local.servers.triton import shared_memory_pattern
 
 MEMBERS = ["redis", "milvus", "triton", "inference", "agents", "orchestrator", "worker", "gateway"]
 
@@ -47,13 +49,20 @@ async def test_ports_that_were_chosen_are_taken_and_kept(stack: Stack) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
 async def test_other_users_can_read_no_file_and_reach_no_server_of_its_data(stack: Stack) -> None:
-    found = [stack.folder, *stack.folder.rglob("*")]
+    shared_memory = Path(shared_memory_pattern(stack.folder / "triton"))
+    segments = list(shared_memory.parent.glob(shared_memory.name))
+    assert len(segments) >= 2
+    found = [*segments, stack.folder, *stack.folder.rglob("*")]
     sockets = [path for path in found if path.is_socket()]
     assert {path.name.partition(".")[0] for path in sockets} == {"redis", "milvus", "triton"}
     assert [str(path) for path in found if path.lstat().st_mode & 0o077 and not path.is_symlink()] == []
     argv = [sys.executable, "-IS", other_user.__file__, str(stack.log), *map(str, found)]
     ended = await asyncio.to_thread(subprocess.run, argv, capture_output=True, text=True, check=True)
     assert ended.stdout.splitlines() == [str(stack.log)]  # beside the data directory, and open: so it did try
+
+
+async def test_it_is_found_among_this_users_stacks(stack: Stack) -> None:
+    assert stack.target in own_orchestrators()
 
 
 async def test_servers_of_data_have_no_port(stack: Stack) -> None:

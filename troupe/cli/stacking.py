@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from rich.console import Console
@@ -13,6 +13,7 @@ from troupe.cli import words
 from troupe.cli.interrupts import Interrupts, interrupts
 from troupe.cli.screen import Screen
 from troupe.local.settings import LocalSettings
+from troupe.local.stack_file import Member
 from troupe.local.supervisor import Supervisor
 from troupe.local.up import stack_running
 
@@ -50,6 +51,12 @@ async def stack_on_screen(
             await stack.__aexit__(None, None, None)
             impatience.cancel()
             console.print(Text("stopped", style="dim"))
+
+
+def gateway_page(members: Mapping[str, Member]) -> str:
+    """Where a browser finds the stack."""
+    gateway = members["gateway"]
+    return f"{'https' if gateway.kind == 'https' else 'http'}://{gateway.address}/"
 
 
 async def _kill_on_signal(signals: Interrupts, supervisor: Supervisor) -> None:

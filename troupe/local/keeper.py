@@ -1,6 +1,7 @@
 """Keeps one program running."""
 
 import asyncio
+import glob
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Final
 from troupe.local.errors import ServerNotFoundError, StackError
 from troupe.local.launch import Launch
 from troupe.local.log_file import last_lines, size
+from troupe.local.private import close_to_others
 from troupe.local.process import Process
 from troupe.local.program import Program
 from troupe.local.reaper import remove
@@ -137,9 +139,12 @@ class Keeper:
             self._reaper.remove_at_end(self.program.leftovers)
         self._on_start()
         async with asyncio.TaskGroup() as group:
-            probing = group.create_task(self._probe_until_ready())
+            meanwhile = [group.create_task(self._probe_until_ready())]
+            if self.program.leftovers:
+                meanwhile.append(group.create_task(self._close_leftovers()))
             ended = await self._process.wait(self.log, self._on_line)
-            probing.cancel()
+            for task in meanwhile:
+                task.cancel()
         if self.program.leftovers:
             remove(self.program.leftovers)
         return ended
@@ -157,6 +162,13 @@ class Keeper:
         if not self.ready.done():
             self.ready.set_result(None)
         self._reporter.ready(self.program, time.monotonic() - started)
+
+    async def _close_leftovers(self) -> None:
+        """Boost gives shared memory its mode after the umask did, so that every user could read what models get."""
+        while True:
+            for path in glob.glob(self.program.leftovers):  # noqa: PTH207 - patterns are absolute
+                close_to_others(Path(path))
+            await asyncio.sleep(_POLL_SECONDS)
 
     async def _sleep(self, seconds: float) -> None:
         """Waits, unless the program is being stopped."""

@@ -96,10 +96,17 @@ def read_ports(folder: Path) -> Mapping[str, int]:
 
 
 def write_ports(folder: Path, ports: Mapping[str, int]) -> None:
-    """Keeps them for the next time."""
+    """Keeps them for the next time.
+
+    Raises:
+        StackError: the file cannot be written.
+    """
     fresh = folder / f"{_NAME}.tmp"
-    fresh.write_text(json.dumps(ports, indent=2) + "\n")
-    fresh.replace(folder / _NAME)
+    try:
+        fresh.write_text(json.dumps(ports, indent=2) + "\n")
+        fresh.replace(folder / _NAME)
+    except OSError as error:
+        raise StackError(f"{str(folder / _NAME)!r} cannot be written: {error.strerror}") from None
 
 
 def _claim(name: str, address: HostPort) -> None:

@@ -66,6 +66,8 @@ def close_to_others(path: Path) -> Sequence[Path]:
                     still_open += close_to_others(Path(entry.path))
     except FileNotFoundError:
         return ()
+    except OSError:  # a folder that its owner may not read
+        return (path,)
     return still_open
 
 

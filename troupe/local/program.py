@@ -13,8 +13,8 @@ class Program:
 
     `kind` says how its health is asked for. `make` builds the command anew for each start, as servers clean up what a
     killed one left; it may block. `prepare` runs to its end before the first start. `leftovers` is a pattern of files
-    that a killed one leaves. A program without `make` runs elsewhere: it is only waited for, and an optional one not
-    even that.
+    that a killed one leaves; while it runs they are closed to other users. A program without `make` runs elsewhere: it
+    is only waited for, and an optional one not even that.
     """
 
     name: str

@@ -5,7 +5,7 @@ import re
 import socket
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -26,7 +26,8 @@ def sockets_folder(data: Path) -> Iterator[Path]:
         StackError: no folder takes sockets.
     """
     own = data / _NAME
-    own.mkdir(mode=0o700, exist_ok=True)
+    with suppress(OSError):
+        own.mkdir(mode=0o700, exist_ok=True)
     with ExitStack() as stack:
         yield own if _takes_sockets(own) else _short(stack)
 
@@ -44,14 +45,14 @@ def _short(stack: ExitStack) -> Path:
 
 
 def _takes_sockets(folder: Path) -> bool:
-    path = folder / _PROBE
     if not _PLAIN.fullmatch(str(folder)):
         return False
-    path.unlink(missing_ok=True)
-    with socket.socket(socket.AF_UNIX) as probe:
-        try:
+    path = folder / _PROBE
+    try:
+        path.unlink(missing_ok=True)
+        with socket.socket(socket.AF_UNIX) as probe:
             probe.bind(str(path))
-        except OSError:
-            return False
-    path.unlink()
+        path.unlink()
+    except OSError:
+        return False
     return True

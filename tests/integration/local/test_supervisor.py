@@ -184,6 +184,28 @@ async def test_leftover_files_go_with_the_process(tmp_path: Path) -> None:
     assert not segment.exists()
 
 
+async def test_files_outside_the_data_directory_are_closed_to_other_users(tmp_path: Path) -> None:
+    """Those of the start, and those that come later, whatever mode the program gives them."""
+    segments = [tmp_path / "shm_1", tmp_path / "shm_2"]
+    port = free_port()
+    make_open = "import pathlib, sys; [p.touch() or p.chmod(0o644) for p in map(pathlib.Path, sys.argv[2:3])]\n"
+    program = Program(
+        name="it",
+        address=f"127.0.0.1:{port}",
+        kind="tcp",
+        make=script(make_open + LISTEN, str(port), str(segments[0])),
+        leftovers=str(tmp_path / "shm_*"),
+    )
+    async with supervisor_of(tmp_path, program).running():
+        segments[1].touch()
+        segments[1].chmod(0o666)
+
+        async def closed() -> bool:
+            return all(segment.stat().st_mode & 0o777 == 0o600 for segment in segments)
+
+        await until(closed)
+
+
 async def test_a_server_that_runs_already_is_only_waited_for(tmp_path: Path) -> None:
     port = free_port()
     server = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", port)

@@ -67,6 +67,12 @@ def test_a_broken_file_of_ports_is_as_none(tmp_path: Path, content: str) -> None
     assert read_ports(tmp_path) == {}
 
 
+def test_ports_that_cannot_be_kept_are_said(tmp_path: Path) -> None:
+    (tmp_path / "ports.json.tmp").mkdir()
+    with pytest.raises(StackError, match=r"ports\.json' cannot be written: Is a directory"):
+        write_ports(tmp_path, {"gateway": 1})
+
+
 def test_a_port_that_was_asked_for_is_taken_or_refused() -> None:
     with taken_port() as port:
         ports = Ports(note=no_note, wanted={"gateway": here(port)})

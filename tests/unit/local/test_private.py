@@ -89,6 +89,13 @@ def test_new_files_are_private_inside_the_block_only(tmp_path: Path) -> None:
     assert mode(tmp_path / "after") == 0o644
 
 
+def test_where_the_folder_for_sockets_cannot_be_made_a_short_one_is(tmp_path: Path) -> None:
+    (tmp_path / "run").touch()
+    with sockets_folder(tmp_path) as folder:
+        assert folder != tmp_path / "run"
+        assert mode(folder) == 0o700
+
+
 @pytest.mark.parametrize("name", ["short", "a" * 120, "with space", "ünicode", "per%cent"])
 def test_sockets_fit_and_are_closed_to_others(name: str) -> None:
     """A path too long for a socket, or one that URIs would read otherwise, is replaced by a short one."""

@@ -15,7 +15,7 @@ from troupe.cli.following import follow_task, progress_for
 from troupe.cli.ingesting import ingest_folder
 from troupe.cli.interrupts import Interrupts
 from troupe.cli.session import INTERRUPTED, USAGE, finish
-from troupe.cli.stacking import StartInterruptedError, stack_on_screen
+from troupe.cli.stacking import StartInterruptedError, gateway_page, stack_on_screen
 from troupe.cli.target import target_option
 from troupe.client import ClientSettings, Folder, TroupeClient
 from troupe.local.settings import LocalSettings
@@ -53,7 +53,7 @@ async def _demo(settings: LocalSettings, folder: Folder, question: str, *, verbo
                 return INTERRUPTED
     except StartInterruptedError:
         return INTERRUPTED
-    _how_to_go_on(console, Path(sys.argv[0]), members["gateway"].address, members["orchestrator"].address)
+    _how_to_go_on(console, Path(sys.argv[0]), gateway_page(members), members["orchestrator"].address)
     return code
 
 
@@ -66,12 +66,12 @@ async def _ask(client: TroupeClient, folder: Folder, question: str, console: Con
     return await follow_task(client, client.run(spec), progress, signals=Interrupts())
 
 
-def _how_to_go_on(console: Console, program: Path, gateway: str, orchestrator: str) -> None:
+def _how_to_go_on(console: Console, program: Path, page: str, orchestrator: str) -> None:
     troupe = program if program.name == "troupe" else Path("troupe")
     steps = [
         ("start it for good", f"{troupe} up"),
         ("ask about your own documents", f'{troupe} run{target_option(orchestrator)} --docs DIR "What …?"'),
-        ("see the gateway's page", f"http://{gateway}/"),
+        ("see the gateway's page", page),
         ("call it from anywhere", f"grpcurl -plaintext {orchestrator} list"),
     ]
     console.print(Rule(style="dim"))

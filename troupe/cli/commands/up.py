@@ -10,7 +10,7 @@ from rich.table import Table
 
 from troupe.cli.console import SafeConsole
 from troupe.cli.session import COMPLETED, INTERRUPTED, finish
-from troupe.cli.stacking import StartInterruptedError, stack_on_screen
+from troupe.cli.stacking import StartInterruptedError, gateway_page, stack_on_screen
 from troupe.cli.target import target_option
 from troupe.local.addresses import HIGHEST_PORT, agent_address
 from troupe.local.settings import LocalSettings
@@ -84,12 +84,12 @@ async def _run(given: Mapping[str, object], ports: Mapping[str, int], agents: Se
 
 def print_addresses(console: Console, folder: Path, members: Mapping[str, Member]) -> None:
     """Says where what is, and what can be done now."""
-    orchestrator, gateway = members["orchestrator"].address, members["gateway"].address
+    orchestrator = members["orchestrator"].address
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     table.add_row("ask", f'troupe run{target_option(orchestrator)} --docs DIR "What does it say about …?"')
-    table.add_row("browse", f"{'https' if members['gateway'].kind == 'https' else 'http'}://{gateway}/")
+    table.add_row("browse", gateway_page(members))
     table.add_row("call", f"grpcurl -plaintext {orchestrator} list")
     table.add_row("logs", str(folder / "logs"))
     console.print()
