@@ -89,14 +89,18 @@ class OrchestratorServicer:
 
     async def PlanTask(self, request: pb.PlanTaskRequest, context: Context) -> pb.PlanTaskResponse:
         """Plans and runs nothing."""
-        return pb.PlanTaskResponse(plan=self._submission.plan(request.task))
+        return pb.PlanTaskResponse(plan=await self._submission.plan(request.task))
 
     async def ListAgents(self, request: pb.ListAgentsRequest, context: Context) -> pb.ListAgentsResponse:
-        """Lists the agents of every server."""
+        """Lists the agents of every server, and those that are known and away."""
         found = [
             pb.AgentStatus(agent=agent, address=server.address, available=server.available)
             for server in self._directory.servers
             for agent in server.agents.values()
+        ]
+        found += [
+            pb.AgentStatus(agent=known.descriptor, address=known.address, available=False)
+            for known in self._directory.away.values()
         ]
         return pb.ListAgentsResponse(agents=sorted(found, key=lambda status: (status.agent.name, status.address)))
 
@@ -108,6 +112,7 @@ class OrchestratorServicer:
 
     async def RetryTask(self, request: pb.RetryTaskRequest, context: Context) -> pb.RetryTaskResponse:
         """Takes up a failed task."""
+        await self._submission.check_again(await self._tasks.get(request.task_id))
         await self._tasks.retry(request.task_id, request_id=request.request_id)
         return pb.RetryTaskResponse(task=await self._task(request.task_id))
 
