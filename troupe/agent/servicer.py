@@ -32,7 +32,7 @@ class AgentServicer(AgentServiceServicer):
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """Serves `AgentService`. What comes on `ExecuteMany` is decoded by the multiplexer, call by call."""
-        handlers: dict[str, "grpc.RpcMethodHandler[Any, Any]"] = {
+        handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
             "Describe": grpc.unary_unary_rpc_method_handler(
                 self.Describe,
                 request_deserializer=pb.DescribeRequest.FromString,

@@ -162,7 +162,10 @@ class TroupeClient:
         return Ingestion(self._memory, target=self.target, project=project).run(found, on_forgotten=on_forgotten)
 
     def _watch(self, cursor: Cursor) -> EventCall:
-        return self._tasks.WatchTask(api.WatchTaskRequest(task_id=cursor.task_id, after_sequence=cursor.sequence))
+        request = api.WatchTaskRequest(
+            task_id=cursor.task_id, after_sequence=cursor.sequence, after_event_time=cursor.event_time
+        )
+        return self._tasks.WatchTask(request)
 
     async def _answer(self, call: Awaitable[_Reply]) -> _Reply:
         try:
