@@ -14,6 +14,7 @@ from orchestrator.rpc.submission import Submission
 from orchestrator.settings import OrchestratorSettings
 from orchestrator.store.health import redis_check
 from orchestrator.store.history import History
+from orchestrator.store.known_agents import KnownAgents
 from orchestrator.store.partitions import Partitions
 from orchestrator.store.resp import RedisClient
 from orchestrator.store.tasks import TaskStore
@@ -30,6 +31,7 @@ async def main(drain: Drain) -> None:
     settings = OrchestratorSettings.load()
     redis = RedisClient(settings.redis_url)
     partitions = Partitions(settings.partitions)
+    known = KnownAgents(redis, kept=settings.known_agents_kept)
     async with (
         Transitions(
             redis=redis,
@@ -37,7 +39,7 @@ async def main(drain: Drain) -> None:
             wait_replicas=settings.wait_replicas,
             wait_timeout_ms=settings.wait_timeout_ms,
         ) as transitions,
-        AgentDirectory(addresses=settings.agents) as directory,
+        AgentDirectory(addresses=settings.agents, known=known) as directory,
         open_channel(settings.memory_address, max_message_bytes=settings.memory_max_message_bytes) as memory,
         open_channel(settings.inference_address, retries=False) as inference,
         ModelDirectory(inference) as models,

@@ -25,6 +25,10 @@ RedisUrl = Annotated[str, AfterValidator(_redis_url)]
 WaitReplicas = Annotated[
     int, Field(ge=0, description="replicas that must have a change before it counts as made; 0 waits for none")
 ]
+KnownAgentsKept = Annotated[
+    timedelta,
+    Field(gt=timedelta(), description="an agent that no process saw for so long is forgotten: plans cannot name it"),
+]
 WaitTimeoutMs = Annotated[int, Field(ge=1, le=3_000, description="how long for them; then the change is repeated")]
 
 
@@ -72,6 +76,7 @@ class OrchestratorSettings(ServiceSettings):
     wait_timeout_ms: WaitTimeoutMs = 1_000
     partitions: int = Field(default=8, ge=1, le=MAX_PARTITIONS, description="fixed for the life of a deployment")
     agents: tuple[GrpcTarget, ...] = ("127.0.0.1:50052",)
+    known_agents_kept: KnownAgentsKept = timedelta(days=30)
     memory_address: GrpcTarget = "127.0.0.1:50052"
     memory_max_message_bytes: int = Field(default=32 << 20, gt=0)
     inference_address: str = Field(
@@ -112,6 +117,7 @@ class WorkerSettings(ServiceSettings):
     wait_timeout_ms: WaitTimeoutMs = 1_000
     partitions: int = Field(default=8, ge=1, le=MAX_PARTITIONS, description="the same as the orchestrator's")
     agents: tuple[GrpcTarget, ...] = ("127.0.0.1:50052",)
+    known_agents_kept: KnownAgentsKept = timedelta(days=30)
     local_agents: tuple[str, ...] = Field(
         default=(), description="agents in this process, as `package.module:factory` of a `troupe.agent.StepExecutor`"
     )

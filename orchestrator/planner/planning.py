@@ -11,25 +11,18 @@ from troupe.core.errors import FieldViolation, TroupeError, invalid
 _MAX_INSTRUCTION_BYTES = 65_536
 
 
-def make_plan(spec: TaskSpec, *, agents: Set[str]) -> Plan:
+def make_plan(spec: TaskSpec, agents: Set[str]) -> Plan:
     """The plan that runs for a spec: the caller's own, or one by rules. Steps come in an order that can be executed.
 
     Raises:
-        TroupeError: INVALID_PLAN or UNKNOWN_AGENT, with the field.
+        PlanError: the caller's cannot run.
+        TroupeError: INVALID_REQUEST; there is nothing to plan.
     """
     if not spec.input.strip():
         raise invalid("task.input", "must hold at least one character that is no white space")
-    if not agents:
-        raise TroupeError(
-            ErrorReason.ERROR_REASON_AGENT_UNAVAILABLE,
-            "no agent server has answered yet; start one, or mend `agents` in the orchestrator's settings",
-        )
     plan = _own(spec.plan) if spec.HasField("plan") else plan_by_rules(_bounded(spec.input))
     nodes = [Node(step.step_id, step.agent, tuple(step.depends_on)) for step in plan.steps]
-    try:
-        order = execution_order(nodes, agents=agents)
-    except PlanError as error:
-        raise _plan_error(error) from None
+    order = execution_order(nodes, agents=agents)
     if order == list(range(len(order))):
         return plan
     return Plan(steps=[plan.steps[place] for place in order], planner=plan.planner, rationale=plan.rationale)
@@ -47,7 +40,8 @@ def _bounded(text: str) -> str:
     return text.encode()[:_MAX_INSTRUCTION_BYTES].decode(errors="ignore")
 
 
-def _plan_error(error: PlanError) -> TroupeError:
+def plan_error(error: PlanError) -> TroupeError:
+    """What the caller is told: INVALID_PLAN or UNKNOWN_AGENT, with the field."""
     unknown = isinstance(error, UnknownAgentError)
     reason = ErrorReason.ERROR_REASON_UNKNOWN_AGENT if unknown else ErrorReason.ERROR_REASON_INVALID_PLAN
     field = f"task.plan.{error.field}"

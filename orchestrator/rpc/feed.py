@@ -13,7 +13,13 @@ from troupe.core.errors import TroupeError
 from troupe.core.server import Drain, draining_error
 
 _READS_AT_ONCE: Final = 16
-_OF_ONE_TASK: Final = frozenset({ErrorReason.ERROR_REASON_TASK_NOT_FOUND, ErrorReason.ERROR_REASON_CURSOR_OUT_OF_RANGE})
+_OF_ONE_TASK: Final = frozenset(
+    {
+        ErrorReason.ERROR_REASON_TASK_NOT_FOUND,
+        ErrorReason.ERROR_REASON_CURSOR_OUT_OF_RANGE,
+        ErrorReason.ERROR_REASON_HISTORY_CHANGED,
+    }
+)
 
 
 class Feed:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from orchestrator.rpc.topic import Chunk, Ender, Follower, Topic
-from orchestrator.store.history import History, LogPiece
+from orchestrator.store.history import History, LogPiece, mark_of
 from troupe.core.errors import TroupeError
 
 
@@ -37,7 +37,7 @@ class Queue(Protocol):
 class WholeFollow(Follower):
     """Every event behind a cursor."""
 
-    __slots__ = ("_cursor", "_piece", "_queue", "task_id", "topic", "unsubmitted", "waiting_bytes")
+    __slots__ = ("_cursor", "_mark", "_piece", "_queue", "task_id", "topic", "unsubmitted", "waiting_bytes")
 
     topic: Topic
 
@@ -49,6 +49,7 @@ class WholeFollow(Follower):
         self.waiting_bytes = 0
         self._queue = queue
         self._cursor = cursor
+        self._mark = b""
         self._piece: LogPiece | None = None
 
     @property
@@ -68,15 +69,20 @@ class WholeFollow(Follower):
         taken = self.topic.take(self, self._cursor)
         if taken is None:
             return None
-        self._cursor = taken.last
+        self._cursor, self._mark = taken.last, mark_of(taken.frames)
         return FeedItem(self.task_id, taken.frames, taken.ended)
 
     async def read(self, history: History) -> Sequence[FeedItem]:
         """The next piece."""
+        unsure = self.stale and self._mark
         self.topic.join(self)
+        if unsure:
+            await history.check_place(self.task_id, self._cursor, self._mark)
         piece = await history.read_log(self.task_id, self._cursor, self._piece)
         self._piece = piece if piece.more else None
         self._cursor = piece.last_sequence
+        if piece.messages:
+            self._mark = mark_of(piece.messages[-1])
         ends = [False] * (len(piece.messages) - 1) + [piece.ended]
         return [FeedItem(self.task_id, frames, end) for frames, end in zip(piece.messages, ends, strict=False)]
 

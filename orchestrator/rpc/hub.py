@@ -15,7 +15,7 @@ from orchestrator.rpc.coalescing import Coalescer
 from orchestrator.rpc.feed import Feed
 from orchestrator.rpc.topic import Chunk, Ender, Follower, Topic
 from orchestrator.rpc.watcher import Watcher, Wheel
-from orchestrator.store.history import History, LogPiece
+from orchestrator.store.history import History, LogPiece, mark_of
 from orchestrator.store.partitions import Partitions
 from orchestrator.store.resp import RedisClient
 from orchestrator.store.tail import tail
@@ -92,23 +92,30 @@ class Hub:
                 retry_delay=_ROOM_AGAIN,
             )
 
-    async def watch(self, task_id: str, after_sequence: int) -> AsyncIterator[bytes]:
+    async def watch(self, task_id: str, after_sequence: int, mark: bytes = b"") -> AsyncIterator[bytes]:
         """Encoded `WatchTaskResponse`s (and so `RunTaskResponse`s) with every event after a cursor, to the last one.
 
+        `mark` is that of the event at the cursor, where the caller knows it.
+
         Raises:
-            TroupeError: TASK_NOT_FOUND; CURSOR_OUT_OF_RANGE; QUOTA_EXCEEDED; STORE_UNAVAILABLE; SERVER_DRAINING.
+            TroupeError: TASK_NOT_FOUND; CURSOR_OUT_OF_RANGE; HISTORY_CHANGED; QUOTA_EXCEEDED; STORE_UNAVAILABLE;
+                SERVER_DRAINING.
         """
         cursor = after_sequence
         piece: LogPiece | None = None
         with self._watcher(task_id) as (topic, watcher):
             while not self._drain.started:
                 if watcher.stale or piece is not None:
+                    unsure = watcher.stale and mark
                     topic.join(watcher)
                     async with self._reading:
+                        if unsure:
+                            await self._history.check_place(task_id, cursor, mark)
                         piece = await self._history.read_log(task_id, cursor, piece)
                     cursor = piece.last_sequence
                     for message in piece.messages:
                         yield message
+                        mark = mark_of(message)
                     metrics.WATCH_REREADS.inc()
                     if piece.ended:
                         return
@@ -116,7 +123,7 @@ class Hub:
                     message = b""  # an idle watcher holds no memory
                 elif taken := topic.take(watcher, cursor):
                     metrics.WATCH_EVENTS.inc(taken.last - cursor)
-                    cursor = taken.last
+                    cursor, mark = taken.last, mark_of(taken.frames)
                     yield taken.frames
                     if taken.ended:
                         return

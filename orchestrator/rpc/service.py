@@ -6,6 +6,7 @@ from contextlib import aclosing
 from typing import Any
 
 import grpc.aio
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from orchestrator.directory import AgentDirectory
 from orchestrator.records import task_message
@@ -13,6 +14,7 @@ from orchestrator.rpc.hub import Hub
 from orchestrator.rpc.pages import decode_page_token, encode_page_token
 from orchestrator.rpc.session import Session
 from orchestrator.rpc.submission import DEFAULT_PROJECT, Submission
+from orchestrator.store.history import mark_at
 from orchestrator.store.tasks import TaskStore
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
@@ -60,7 +62,9 @@ class OrchestratorServicer:
 
     async def WatchTask(self, request: pb.WatchTaskRequest, context: Context) -> AsyncIterator[bytes]:
         """Replays and follows."""
-        async for response in self._hub.watch(request.task_id, request.after_sequence):
+        known = request.after_sequence and request.HasField("after_event_time")
+        mark = mark_at(request.after_event_time) if known else b""
+        async for response in self._hub.watch(request.task_id, request.after_sequence, mark):
             yield response
 
     async def SubmitTask(self, request: pb.SubmitTaskRequest, context: Context) -> pb.SubmitTaskResponse:
@@ -92,11 +96,15 @@ class OrchestratorServicer:
         return pb.PlanTaskResponse(plan=await self._submission.plan(request.task))
 
     async def ListAgents(self, request: pb.ListAgentsRequest, context: Context) -> pb.ListAgentsResponse:
-        """Lists the agents of every server."""
+        """Lists the agents of every server, and those that are known and away."""
         found = [
             pb.AgentStatus(agent=agent, address=server.address, available=server.available)
             for server in self._directory.servers
             for agent in server.agents.values()
+        ]
+        found += [
+            pb.AgentStatus(agent=known.descriptor, address=known.address, last_seen_time=_time(known.last_seen_ms))
+            for known in self._directory.away.values()
         ]
         return pb.ListAgentsResponse(agents=sorted(found, key=lambda status: (status.agent.name, status.address)))
 
@@ -108,6 +116,7 @@ class OrchestratorServicer:
 
     async def RetryTask(self, request: pb.RetryTaskRequest, context: Context) -> pb.RetryTaskResponse:
         """Takes up a failed task."""
+        await self._submission.check_again(await self._tasks.get(request.task_id))
         await self._tasks.retry(request.task_id, request_id=request.request_id)
         return pb.RetryTaskResponse(task=await self._task(request.task_id))
 
@@ -136,3 +145,9 @@ class OrchestratorServicer:
         except TroupeError as error:
             if error.reason != ErrorReason.ERROR_REASON_INVALID_TASK_STATE:  # it ended meanwhile
                 raise
+
+
+def _time(milliseconds: int) -> Timestamp:
+    time = Timestamp()
+    time.FromMilliseconds(milliseconds)
+    return time

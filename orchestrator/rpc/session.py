@@ -106,6 +106,11 @@ class Session:
     async def _follow(self) -> None:
         try:
             async for items in self._feed:
+                self._results += [
+                    pb.SubmissionResult(task_id=item.task_id, error=item.error.to_proto())
+                    for item in items
+                    if item.error is not None
+                ]
                 await self._batches.put([item.frames for item in items])
                 self._filled.set()
         finally:

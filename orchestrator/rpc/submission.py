@@ -2,15 +2,19 @@
 
 import hashlib
 import time
+from collections.abc import Set
 from datetime import timedelta
+from functools import partial
 
 from orchestrator.directory import AgentDirectory
+from orchestrator.domain.plan import PlanError, check_agent
+from orchestrator.domain.states import StepState, TaskState
 from orchestrator.models import ModelDirectory
-from orchestrator.planner.planning import make_plan
+from orchestrator.planner.planning import make_plan, plan_error
 from orchestrator.rpc.admission import Admission
 from orchestrator.store.new_step import NewStep
 from orchestrator.store.partitions import Partitions
-from orchestrator.store.tasks import Keeping, NewTask, TaskStore
+from orchestrator.store.tasks import Keeping, NewTask, StoredTask, TaskStore
 from orchestrator.webhooks.settings import WebhookSettings
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.api.orchestrator.v1.event_pb2 import TaskEvent, TaskPlanned, TaskSubmitted
@@ -49,10 +53,42 @@ class Submission:
         self._keeping = keeping
 
     async def plan(self, spec: TaskSpec) -> Plan:
-        """The plan that `submit` would run."""
+        """The plan that `submit` would run.
+
+        Raises:
+            TroupeError: INVALID_PLAN, UNKNOWN_AGENT or INVALID_REQUEST, with the field; AGENT_UNAVAILABLE when an agent
+                server that was never heard of may offer what the plan names.
+        """
         if spec.model:
             await self._models.check(spec.model, field="task.model")
-        return make_plan(spec, agents=self._directory.agents.keys())
+        try:
+            return await self._directory.settle(partial(make_plan, spec))
+        except PlanError as error:
+            raise plan_error(error) from None
+
+    async def check_again(self, stored: StoredTask) -> None:
+        """Checks that the agents of a failed task's steps are known yet, but for those of steps that completed.
+
+        Raises:
+            TroupeError: UNKNOWN_AGENT; AGENT_UNAVAILABLE as for `plan`.
+        """
+        if stored.values["state"] != TaskState.FAILED:
+            return
+        steps = {step_id: stored.step(step_id) for step_id in stored.order}
+        agents = {
+            step_id: values["agent"].decode()
+            for step_id, values in steps.items()
+            if values["state"] != StepState.COMPLETED
+        }
+
+        def check(known: Set[str]) -> None:
+            for step_id, agent in agents.items():
+                check_agent(f"steps[{step_id}].agent", agent, known)
+
+        try:
+            await self._directory.settle(check)
+        except PlanError as error:
+            raise TroupeError(ErrorReason.ERROR_REASON_UNKNOWN_AGENT, f"task `{stored.task_id}`: {error}") from None
 
     def new_task_id(self, request_id: str) -> str:
         """The id of a task that is about to be submitted."""

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from google.protobuf.timestamp_pb2 import Timestamp
+
 from orchestrator.domain.states import TaskState
 from orchestrator.store import fields
 from orchestrator.store.partitions import Partitions
@@ -27,6 +29,9 @@ _MOST_EVENTS: Final = 2_000
 # No log gets there; Redis counts to 2^63 - 1 and refuses what reaches beyond.
 _LAST_PLACE: Final = 1 << 62
 _GROWTH: Final = 4
+# `TaskEvent.event_time`: tag and length, then seconds and nanos, which take no more.
+_TIME_TAG: Final = 3 << 3 | 2
+_MARK_BYTES: Final = 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,21 @@ class NewestEvent:
     frame: bytes
     sequence: int
     ended: bool
+
+
+def mark_of(frames: bytes) -> bytes:
+    """What tells the last of some framed events from another of the same sequence: when it was recorded.
+
+    The store puts that behind all else of an event. It is the epoch of a history's end: an event that was lost and one
+    that was written in its place never have it in common.
+    """
+    return frames[-_MARK_BYTES:]
+
+
+def mark_at(time: Timestamp) -> bytes:
+    """The same, of an event that was recorded at a time."""
+    encoded = time.SerializeToString()
+    return bytes([_TIME_TAG, len(encoded)]) + encoded
 
 
 class History:
@@ -87,6 +107,30 @@ class History:
             next_events=_next_events(frames),
         )
 
+    async def check_place(self, task_id: str, sequence: int, mark: bytes) -> None:
+        """Checks that the event of a sequence is the one that its `mark` was taken of.
+
+        Raises:
+            TroupeError: HISTORY_CHANGED; the store lost its end, the event with it. TASK_NOT_FOUND.
+        """
+        key = self._task_key(task_id)
+        trimmed = 0
+        while True:
+            commands: list[Command] = [
+                ("HGET", key, "task"),
+                ("LLEN", f"{key}:log"),
+                ("LINDEX", f"{key}:log", max(0, sequence - trimmed - 1)),
+            ]
+            packed, length, frame = await self._atomically(commands)
+            if packed is None:
+                raise task_not_found(task_id)
+            dropped = fields.unpack(fields.TASK, packed)["trimmed"]
+            if dropped == trimmed:
+                break
+            trimmed = dropped
+        if sequence > trimmed and not (frame or b"").endswith(mark):  # what was dropped cannot be compared
+            raise _changed(task_id, sequence, trimmed + 1, trimmed + length)
+
     async def newest(self, task_id: str) -> NewestEvent:
         """The newest event.
 
@@ -98,10 +142,7 @@ class History:
 
     async def _read(self, task_id: str, start: int, stop: int) -> tuple[int, int, int, list[bytes]]:
         """State of the task, number of events dropped and kept, the events of a range of the list."""
-        partition = self._partitions.of_task(task_id)
-        if partition is None:
-            raise task_not_found(task_id)
-        key = f"{self._partitions.prefix(partition)}:task:{task_id}"
+        key = self._task_key(task_id)
         commands: list[Command] = [
             ("HGET", key, "task"),
             ("LLEN", f"{key}:log"),
@@ -112,6 +153,12 @@ class History:
             raise task_not_found(task_id)
         task = fields.unpack(fields.TASK, packed)
         return task["state"], task["trimmed"], length, frames
+
+    def _task_key(self, task_id: str) -> str:
+        partition = self._partitions.of_task(task_id)
+        if partition is None:
+            raise task_not_found(task_id)
+        return f"{self._partitions.prefix(partition)}:task:{task_id}"
 
     async def _atomically(self, commands: Sequence[Command]) -> list[Any]:
         try:
@@ -149,5 +196,14 @@ def _out_of_range(task_id: str, cursor: int, oldest: int, newest: int) -> Troupe
     return TroupeError(
         ErrorReason.ERROR_REASON_CURSOR_OUT_OF_RANGE,
         f"`after_sequence` {cursor} {problem}",
+        metadata={"oldest_sequence": str(oldest), "newest_sequence": str(newest)},
+    )
+
+
+def _changed(task_id: str, cursor: int, oldest: int, newest: int) -> TroupeError:
+    return TroupeError(
+        ErrorReason.ERROR_REASON_HISTORY_CHANGED,
+        f"the store lost the end of the history of task `{task_id}`: event {cursor} is no longer the one that you have;"
+        " watch the task again from the start",
         metadata={"oldest_sequence": str(oldest), "newest_sequence": str(newest)},
     )

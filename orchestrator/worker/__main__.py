@@ -12,6 +12,7 @@ from orchestrator.execution.local import LocalAgents, load_agents
 from orchestrator.settings import WorkerSettings
 from orchestrator.store.attempts import AttemptStore
 from orchestrator.store.health import redis_check
+from orchestrator.store.known_agents import KnownAgents
 from orchestrator.store.partitions import Partitions
 from orchestrator.store.resp import RedisClient
 from orchestrator.store.tasks import TaskStore
@@ -37,6 +38,7 @@ async def main(drain: Drain) -> None:
     settings = WorkerSettings.load()
     redis = RedisClient(settings.redis_url)
     partitions = Partitions(settings.partitions)
+    known = KnownAgents(redis, kept=settings.known_agents_kept)
     worker_id = f"{socket.gethostname()}-{os.getpid()}-{new_id()[-6:]}"
     local = load_agents(settings.local_agents) if settings.local_agents else None
     services = {} if local is None else {_SERVICE: partial(_register, local, drain)}
@@ -47,7 +49,7 @@ async def main(drain: Drain) -> None:
             wait_replicas=settings.wait_replicas,
             wait_timeout_ms=settings.wait_timeout_ms,
         ) as transitions,
-        AgentDirectory(addresses=settings.agents, local=local) as directory,
+        AgentDirectory(addresses=settings.agents, known=known, local=local) as directory,
     ):
         store = AttemptStore(
             redis=redis,

@@ -1,7 +1,7 @@
 """Runs one attempt of a step: has an agent execute it and records how it ended."""
 
 import random
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence, Set
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -9,12 +9,14 @@ from typing import Final
 
 from orchestrator.directory import AgentDirectory, AgentServer
 from orchestrator.domain.delegation import DelegationBounds
+from orchestrator.domain.plan import UnknownAgentError
 from orchestrator.domain.retry import Failure, RetryPolicy, retry_delay_ms
 from orchestrator.execution.failures import CallInterruptedError, garbage
 from orchestrator.store.attempts import Assignment, Attempt, AttemptStore, Ended, Rooms
+from orchestrator.store.new_step import NewStep
 from orchestrator.worker import events
 from orchestrator.worker.answers import check_event, check_output
-from orchestrator.worker.delegation import new_steps
+from orchestrator.worker.delegation import cannot_run, new_steps
 from orchestrator.worker.leases import AttemptLostError
 from orchestrator.worker.patience import persistently
 from orchestrator.worker.recorder import Recorder, too_large
@@ -146,8 +148,13 @@ class AttemptRunner:
     async def _delegate(
         self, assignment: Assignment, delegate: Delegate, rooms: Rooms, take: bool
     ) -> Ended | TroupeError:
+        def check(agents: Set[str]) -> tuple[Sequence[NewStep], bytes]:
+            return new_steps(assignment, delegate, agents=agents)
+
         try:
-            steps, added = new_steps(assignment, delegate, agents=self._directory.agents.keys())
+            steps, added = await persistently(lambda: self._directory.settle(check))
+        except UnknownAgentError as error:
+            return cannot_run(assignment, error)
         except TroupeError as error:
             return error
         bounds = self._defaults.delegation

@@ -40,7 +40,7 @@ async def _keep(
 ) -> None:
     while True:
         try:
-            ticks[partition] = await persistently(lambda: tick(agents=sorted(directory.agents)))
+            ticks[partition] = await persistently(lambda: tick(agents=sorted(directory.seen)))
         except TroupeError as error:
             get_logger().error("clocks not looked at", partition=partition, problem=error.message)
         else:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence, Set
 
-from orchestrator.domain.plan import Node, PlanError, execution_order
+from orchestrator.domain.plan import Node, PlanError, UnknownAgentError, check_size, execution_order
 from orchestrator.store.attempts import Assignment
 from orchestrator.store.new_step import NewStep
 from troupe.api.agent.v1.agent_service_pb2 import Delegate
@@ -19,20 +19,28 @@ def new_steps(assignment: Assignment, delegate: Delegate, *, agents: Set[str]) -
     A delegated step is known to its task as `<parent>.<its own id>`, so that agents need not know each other's ids.
 
     Raises:
+        UnknownAgentError: a step names an agent that is not among `agents`.
         TroupeError: INVALID_PLAN; the agent is wrong, another attempt would be as well.
     """
     parent = assignment.attempt.step_id
     earlier = [Step.FromString(step).step_id.removeprefix(f"{parent}.") for step, _ in assignment.delegated]
     try:
+        check_size(len(step.depends_on) for step in delegate.steps)
         check_rules(delegate)
         nodes = [Node(s.step_id, s.agent, tuple(set(s.depends_on) - set(earlier))) for s in delegate.steps]
         order = execution_order(nodes, agents=agents)
+    except UnknownAgentError:
+        raise
     except (TroupeError, PlanError) as error:
-        agent = assignment.attempt.agent
-        problem = f"agent `{agent}` delegated steps that cannot run: {error}"
-        raise TroupeError(ErrorReason.ERROR_REASON_INVALID_PLAN, problem) from None
+        raise cannot_run(assignment, error) from None
     steps = [_under(parent, delegate.steps[place]) for place in order]
     return [NewStep.of(step) for step in steps], StepsAdded(parent_step_id=parent, steps=steps).SerializeToString()
+
+
+def cannot_run(assignment: Assignment, error: Exception) -> TroupeError:
+    """The delegating agent is told why."""
+    problem = f"agent `{assignment.attempt.agent}` delegated steps that cannot run: {error}"
+    return TroupeError(ErrorReason.ERROR_REASON_INVALID_PLAN, problem)
 
 
 def _under(parent: str, step: Step) -> Step:

@@ -167,7 +167,10 @@ class TroupeClient:
         return Documents(self._memory, target=self.target, call_seconds=self._deadline, project=project)
 
     def _watch(self, cursor: Cursor) -> EventCall:
-        return self._tasks.WatchTask(api.WatchTaskRequest(task_id=cursor.task_id, after_sequence=cursor.sequence))
+        request = api.WatchTaskRequest(
+            task_id=cursor.task_id, after_sequence=cursor.sequence, after_event_time=cursor.event_time
+        )
+        return self._tasks.WatchTask(request)
 
     async def _answer(self, call: Awaitable[_Reply]) -> _Reply:
         try:

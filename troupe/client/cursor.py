@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
+from google.protobuf.timestamp_pb2 import Timestamp
+
 from troupe.api.orchestrator.v1.event_pb2 import TaskEvent
 
 TERMINAL_EVENTS: Final = frozenset({"task_completed", "task_failed", "task_cancelled"})
@@ -25,10 +27,14 @@ class Place(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """The newest event that was handed on; `task_id` is empty before the first one of a new task."""
+    """The newest event that was handed on, and when it was recorded, by which the server tells it from another.
+
+    `task_id` is empty before the first one of a new task.
+    """
 
     task_id: str = ""
     sequence: int = 0
+    event_time: Timestamp | None = None
 
     def place(self, event: TaskEvent) -> Place:
         """Tells what to do with an event: only `NEXT` is handed on and moves the cursor."""
@@ -40,4 +46,4 @@ class Cursor:
 
     def after(self, event: TaskEvent) -> "Cursor":
         """The cursor once `event` has been handed on."""
-        return Cursor(event.task_id, event.sequence)
+        return Cursor(event.task_id, event.sequence, event.event_time)

@@ -45,6 +45,7 @@ RULES: Final[Mapping["ErrorReason.ValueType", ErrorRule]] = {
     ErrorReason.ERROR_REASON_INVALID_TASK_STATE: ErrorRule(grpc.StatusCode.FAILED_PRECONDITION),
     ErrorReason.ERROR_REASON_REQUEST_ID_REUSED: ErrorRule(grpc.StatusCode.ALREADY_EXISTS),
     ErrorReason.ERROR_REASON_CURSOR_OUT_OF_RANGE: ErrorRule(grpc.StatusCode.OUT_OF_RANGE),
+    ErrorReason.ERROR_REASON_HISTORY_CHANGED: ErrorRule(grpc.StatusCode.OUT_OF_RANGE),
     ErrorReason.ERROR_REASON_MESSAGE_TOO_LARGE: ErrorRule(grpc.StatusCode.RESOURCE_EXHAUSTED),
     ErrorReason.ERROR_REASON_QUOTA_EXCEEDED: ErrorRule(grpc.StatusCode.RESOURCE_EXHAUSTED, retryable=True),
     ErrorReason.ERROR_REASON_BUDGET_EXCEEDED: ErrorRule(grpc.StatusCode.RESOURCE_EXHAUSTED),

@@ -1,19 +1,21 @@
 """Reading logs piece by piece, against a real Redis."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 import pytest_asyncio
+from google.protobuf.timestamp_pb2 import Timestamp
 
-from orchestrator.store.history import MESSAGE_BYTES, History, LogPiece
+from orchestrator.store.history import MESSAGE_BYTES, History, LogPiece, mark_at, mark_of
 from orchestrator.store.partitions import Partitions
 from orchestrator.store.resp import Command, RedisClient
 from tests.support.redis import Redis
-from tests.support.stored_tasks import packed_task
+from tests.support.stored_tasks import new_task, packed_task, storing
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.api.orchestrator.v1.event_pb2 import StepProgress, TaskEvent
 from troupe.api.orchestrator.v1.orchestrator_service_pb2 import WatchTaskResponse
-from troupe.api.orchestrator.v1.task_pb2 import TaskState
+from troupe.api.orchestrator.v1.task_pb2 import TaskSpec, TaskState
 from troupe.core.errors import TroupeError
 
 PARTITIONS = Partitions(8)
@@ -105,3 +107,24 @@ async def test_a_log_that_is_trimmed_while_it_is_read(redis: RedisClient) -> Non
     assert _sequences(await history.read_log(log.task_id, 2_000))[0] == 2_001
     assert (await history.newest(log.task_id)).sequence == 3_000
     assert (await history.read_log(log.task_id, 3_000)).ended
+
+
+@pytest.mark.parametrize("nanos", [0, 1_000, 127_000, 999_999_000])
+async def test_a_place_is_told_by_when_it_was_recorded(redis: RedisClient, redis_server: Redis, nanos: int) -> None:
+    """What the script appends ends in its time: so another event of the same sequence is not taken for it."""
+    history = History(redis, PARTITIONS)
+    spec = TaskSpec(input="x")
+    async with storing(redis_server.url) as tasks:
+        new = replace(new_task("default", spec, partition=3), events=[b"", b""])
+        task_id = await tasks.submit(new)
+    piece = await history.read_log(task_id, 0)
+    *_, last = (event for message in piece.messages for event in WatchTaskResponse.FromString(message).events)
+    assert last.sequence == 2
+    for mark in (mark_of(piece.messages[-1]), mark_at(last.event_time)):
+        await history.check_place(task_id, 2, mark)
+    other = Timestamp(seconds=last.event_time.seconds - 1, nanos=nanos)
+    for sequence, mark in ((2, mark_at(other)), (3, mark_at(last.event_time)), (99, mark_at(last.event_time))):
+        with pytest.raises(TroupeError) as changed:
+            await history.check_place(task_id, sequence, mark)
+        assert changed.value.reason == ErrorReason.ERROR_REASON_HISTORY_CHANGED
+        assert changed.value.metadata == {"oldest_sequence": "1", "newest_sequence": "2"}

@@ -478,7 +478,9 @@ class Delegate(_message.Message):
     STEPS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def steps(self) -> _containers.RepeatedCompositeFieldContainer[_step_pb2.Step]:
-        """The steps; they may depend on one another and on steps delegated earlier, not on steps outside."""
+        """The steps; they may depend on one another and on steps delegated earlier, not on steps outside, and 10,000 times in
+        all at most.
+        """
 
     def __init__(
         self,

@@ -75,7 +75,10 @@ class AgentServiceServicer:
 
         Errors: INVALID_ARGUMENT (`UNKNOWN_AGENT`, `INVALID_REQUEST`); UNAVAILABLE (`MODEL_UNAVAILABLE`,
         `MEMORY_UNAVAILABLE`, `SERVER_DRAINING`), retryable; RESOURCE_EXHAUSTED (`QUOTA_EXCEEDED`,
-        retryable after `RetryInfo`; `BUDGET_EXCEEDED`, final); INTERNAL (`AGENT_FAILED`).
+        retryable after `RetryInfo`; `BUDGET_EXCEEDED`, final); INTERNAL (`AGENT_FAILED`). A status without
+        `ErrorInfo` is retried when it has `RetryInfo`, or its code is UNAVAILABLE, RESOURCE_EXHAUSTED, ABORTED,
+        DEADLINE_EXCEEDED, UNKNOWN or INTERNAL. Anything that is no answer is `AGENT_FAILED`: bytes that cannot be
+        read, a response without an event, a number that is not finite, a message behind the result.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -48,7 +48,10 @@ class AgentServiceStub:
 
     Errors: INVALID_ARGUMENT (`UNKNOWN_AGENT`, `INVALID_REQUEST`); UNAVAILABLE (`MODEL_UNAVAILABLE`,
     `MEMORY_UNAVAILABLE`, `SERVER_DRAINING`), retryable; RESOURCE_EXHAUSTED (`QUOTA_EXCEEDED`,
-    retryable after `RetryInfo`; `BUDGET_EXCEEDED`, final); INTERNAL (`AGENT_FAILED`).
+    retryable after `RetryInfo`; `BUDGET_EXCEEDED`, final); INTERNAL (`AGENT_FAILED`). A status without
+    `ErrorInfo` is retried when it has `RetryInfo`, or its code is UNAVAILABLE, RESOURCE_EXHAUSTED, ABORTED,
+    DEADLINE_EXCEEDED, UNKNOWN or INTERNAL. Anything that is no answer is `AGENT_FAILED`: bytes that cannot be
+    read, a response without an event, a number that is not finite, a message behind the result.
     """
     ExecuteMany: _grpc.StreamStreamMultiCallable[_agent_service_pb2.ExecuteManyRequest, _agent_service_pb2.ExecuteManyResponse]
     """Executes many attempts over one stream: what `Execute` does for one, with many calls, or many events of
@@ -78,7 +81,10 @@ class AgentServiceAsyncStub(AgentServiceStub):
 
     Errors: INVALID_ARGUMENT (`UNKNOWN_AGENT`, `INVALID_REQUEST`); UNAVAILABLE (`MODEL_UNAVAILABLE`,
     `MEMORY_UNAVAILABLE`, `SERVER_DRAINING`), retryable; RESOURCE_EXHAUSTED (`QUOTA_EXCEEDED`,
-    retryable after `RetryInfo`; `BUDGET_EXCEEDED`, final); INTERNAL (`AGENT_FAILED`).
+    retryable after `RetryInfo`; `BUDGET_EXCEEDED`, final); INTERNAL (`AGENT_FAILED`). A status without
+    `ErrorInfo` is retried when it has `RetryInfo`, or its code is UNAVAILABLE, RESOURCE_EXHAUSTED, ABORTED,
+    DEADLINE_EXCEEDED, UNKNOWN or INTERNAL. Anything that is no answer is `AGENT_FAILED`: bytes that cannot be
+    read, a response without an event, a number that is not finite, a message behind the result.
     """
     ExecuteMany: _aio.StreamStreamMultiCallable[_agent_service_pb2.ExecuteManyRequest, _agent_service_pb2.ExecuteManyResponse]  # type: ignore[assignment]
     """Executes many attempts over one stream: what `Execute` does for one, with many calls, or many events of
@@ -117,7 +123,10 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors: INVALID_ARGUMENT (`UNKNOWN_AGENT`, `INVALID_REQUEST`); UNAVAILABLE (`MODEL_UNAVAILABLE`,
         `MEMORY_UNAVAILABLE`, `SERVER_DRAINING`), retryable; RESOURCE_EXHAUSTED (`QUOTA_EXCEEDED`,
-        retryable after `RetryInfo`; `BUDGET_EXCEEDED`, final); INTERNAL (`AGENT_FAILED`).
+        retryable after `RetryInfo`; `BUDGET_EXCEEDED`, final); INTERNAL (`AGENT_FAILED`). A status without
+        `ErrorInfo` is retried when it has `RetryInfo`, or its code is UNAVAILABLE, RESOURCE_EXHAUSTED, ABORTED,
+        DEADLINE_EXCEEDED, UNKNOWN or INTERNAL. Anything that is no answer is `AGENT_FAILED`: bytes that cannot be
+        read, a response without an event, a number that is not finite, a message behind the result.
         """
 
     @_abc_1.abstractmethod

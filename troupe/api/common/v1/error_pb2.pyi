@@ -91,6 +91,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """A defect of Troupe; the log of the process has the details under the request id. INTERNAL."""
     ERROR_REASON_BACKEND_UNAVAILABLE: _ErrorReason.ValueType  # 31
     """The gateway cannot reach the server behind it. UNAVAILABLE."""
+    ERROR_REASON_HISTORY_CHANGED: _ErrorReason.ValueType  # 32
+    """The store lost the end of the task's history, and other events stand there now: what the caller has behind the
+    loss is not what happened. Watch it again from the start. OUT_OF_RANGE.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a request, a step or a task failed. It stands in `google.rpc.ErrorInfo.reason` of every gRPC
@@ -161,6 +165,10 @@ ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 30
 """A defect of Troupe; the log of the process has the details under the request id. INTERNAL."""
 ERROR_REASON_BACKEND_UNAVAILABLE: ErrorReason.ValueType  # 31
 """The gateway cannot reach the server behind it. UNAVAILABLE."""
+ERROR_REASON_HISTORY_CHANGED: ErrorReason.ValueType  # 32
+"""The store lost the end of the task's history, and other events stand there now: what the caller has behind the
+loss is not what happened. Watch it again from the start. OUT_OF_RANGE.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

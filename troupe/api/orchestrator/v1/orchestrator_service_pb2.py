@@ -23,13 +23,14 @@ _sym_db = _symbol_database.Default()
 
 
 from troupe.api.buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from troupe.api.agent.v1 import agent_service_pb2 as troupe_dot_api_dot_agent_dot_v1_dot_agent__service__pb2
 from troupe.api.common.v1 import error_pb2 as troupe_dot_api_dot_common_dot_v1_dot_error__pb2
 from troupe.api.orchestrator.v1 import event_pb2 as troupe_dot_api_dot_orchestrator_dot_v1_dot_event__pb2
 from troupe.api.orchestrator.v1 import task_pb2 as troupe_dot_api_dot_orchestrator_dot_v1_dot_task__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n5troupe/api/orchestrator/v1/orchestrator_service.proto\x12\x1atroupe.api.orchestrator.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\'troupe/api/agent/v1/agent_service.proto\x1a troupe/api/common/v1/error.proto\x1a&troupe/api/orchestrator/v1/event.proto\x1a%troupe/api/orchestrator/v1/task.proto\"\xb5\x01\n\x0eRunTaskRequest\x12:\n\x04task\x18\x01 \x01(\x0b\x32$.troupe.api.orchestrator.v1.TaskSpecB\x06\xbaH\x03\xc8\x01\x01\x12\x1c\n\nrequest_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12I\n\ron_disconnect\x18\x03 \x01(\x0e\x32(.troupe.api.orchestrator.v1.OnDisconnectB\x08\xbaH\x05\x82\x01\x02\x10\x01\"H\n\x0fRunTaskResponse\x12\x35\n\x06\x65vents\x18\x01 \x03(\x0b\x32%.troupe.api.orchestrator.v1.TaskEvent\"\x94\x01\n\x0eTaskSubmission\x12\x32\n\x04task\x18\x01 \x01(\x0b\x32$.troupe.api.orchestrator.v1.TaskSpec\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12:\n\x06\x65vents\x18\x03 \x01(\x0e\x32*.troupe.api.orchestrator.v1.EventSelection\"]\n\x0fRunTasksRequest\x12J\n\x0bsubmissions\x18\x01 \x03(\x0b\x32*.troupe.api.orchestrator.v1.TaskSubmissionB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07\"c\n\x10SubmissionResult\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12*\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x1b.troupe.api.common.v1.Error\"\x88\x01\n\x10RunTasksResponse\x12\x35\n\x06\x65vents\x18\x01 \x03(\x0b\x32%.troupe.api.orchestrator.v1.TaskEvent\x12=\n\x07results\x18\x02 \x03(\x0b\x32,.troupe.api.orchestrator.v1.SubmissionResult\"m\n\x11SubmitTaskRequest\x12:\n\x04task\x18\x01 \x01(\x0b\x32$.troupe.api.orchestrator.v1.TaskSpecB\x06\xbaH\x03\xc8\x01\x01\x12\x1c\n\nrequest_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"D\n\x12SubmitTaskResponse\x12.\n\x04task\x18\x01 \x01(\x0b\x32 .troupe.api.orchestrator.v1.Task\"P\n\x10WatchTaskRequest\x12\x1b\n\x07task_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12\x1f\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\"J\n\x11WatchTaskResponse\x12\x35\n\x06\x65vents\x18\x01 \x03(\x0b\x32%.troupe.api.orchestrator.v1.TaskEvent\"-\n\x0eGetTaskRequest\x12\x1b\n\x07task_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\"A\n\x0fGetTaskResponse\x12.\n\x04task\x18\x01 \x01(\x0b\x32 .troupe.api.orchestrator.v1.Task\"\x97\x01\n\x10ListTasksRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12\x46\n\x06states\x18\x03 \x03(\x0e\x32%.troupe.api.orchestrator.v1.TaskStateB\x0f\xbaH\x0c\x92\x01\t\x10\x08\"\x05\x82\x01\x02\x10\x01\"]\n\x11ListTasksResponse\x12/\n\x05tasks\x18\x01 \x03(\x0b\x32 .troupe.api.orchestrator.v1.Task\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"4\n\x15GetTaskMetricsRequest\x12\x1b\n\x07task_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\"R\n\x16GetTaskMetricsResponse\x12\x38\n\x07metrics\x18\x01 \x01(\x0b\x32\'.troupe.api.orchestrator.v1.TaskMetrics\"M\n\x0fPlanTaskRequest\x12:\n\x04task\x18\x01 \x01(\x0b\x32$.troupe.api.orchestrator.v1.TaskSpecB\x06\xbaH\x03\xc8\x01\x01\"B\n\x10PlanTaskResponse\x12.\n\x04plan\x18\x01 \x01(\x0b\x32 .troupe.api.orchestrator.v1.Plan\"\x13\n\x11ListAgentsRequest\"f\n\x0b\x41gentStatus\x12\x33\n\x05\x61gent\x18\x01 \x01(\x0b\x32$.troupe.api.agent.v1.AgentDescriptor\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x11\n\tavailable\x18\x03 \x01(\x08\"M\n\x12ListAgentsResponse\x12\x37\n\x06\x61gents\x18\x01 \x03(\x0b\x32\'.troupe.api.orchestrator.v1.AgentStatus\"\xa8\x01\n\x11\x43\x61ncelTaskRequest\x12\x1b\n\x07task_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12>\n\x04mode\x18\x02 \x01(\x0e\x32&.troupe.api.orchestrator.v1.CancelModeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x18\n\x06reason\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07\x12\x1c\n\nrequest_id\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"D\n\x12\x43\x61ncelTaskResponse\x12.\n\x04task\x18\x01 \x01(\x0b\x32 .troupe.api.orchestrator.v1.Task\"M\n\x10RetryTaskRequest\x12\x1b\n\x07task_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12\x1c\n\nrequest_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"C\n\x11RetryTaskResponse\x12.\n\x04task\x18\x01 \x01(\x0b\x32 .troupe.api.orchestrator.v1.Task\"\xf5\x01\n\x16ResolveApprovalRequest\x12\x1b\n\x07task_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12\x1b\n\x07step_id\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x02\x12J\n\x08\x64\x65\x63ision\x18\x03 \x01(\x0e\x32,.troupe.api.orchestrator.v1.ApprovalDecisionB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x19\n\x07\x63omment\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07\x12\x1c\n\nrequest_id\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12\x1c\n\ndecided_by\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\"I\n\x17ResolveApprovalResponse\x12.\n\x04task\x18\x01 \x01(\x0b\x32 .troupe.api.orchestrator.v1.Task*a\n\x0cOnDisconnect\x12\x1d\n\x19ON_DISCONNECT_UNSPECIFIED\x10\x00\x12\x18\n\x14ON_DISCONNECT_DETACH\x10\x01\x12\x18\n\x14ON_DISCONNECT_CANCEL\x10\x02*h\n\x0e\x45ventSelection\x12\x1f\n\x1b\x45VENT_SELECTION_UNSPECIFIED\x10\x00\x12\x17\n\x13\x45VENT_SELECTION_ALL\x10\x01\x12\x1c\n\x18\x45VENT_SELECTION_TERMINAL\x10\x02*`\n\nCancelMode\x12\x1b\n\x17\x43\x41NCEL_MODE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x43\x41NCEL_MODE_IMMEDIATE\x10\x01\x12\x1a\n\x16\x43\x41NCEL_MODE_AFTER_STEP\x10\x02\x32\xad\n\n\x13OrchestratorService\x12\x64\n\x07RunTask\x12*.troupe.api.orchestrator.v1.RunTaskRequest\x1a+.troupe.api.orchestrator.v1.RunTaskResponse0\x01\x12i\n\x08RunTasks\x12+.troupe.api.orchestrator.v1.RunTasksRequest\x1a,.troupe.api.orchestrator.v1.RunTasksResponse(\x01\x30\x01\x12k\n\nSubmitTask\x12-.troupe.api.orchestrator.v1.SubmitTaskRequest\x1a..troupe.api.orchestrator.v1.SubmitTaskResponse\x12j\n\tWatchTask\x12,.troupe.api.orchestrator.v1.WatchTaskRequest\x1a-.troupe.api.orchestrator.v1.WatchTaskResponse0\x01\x12\x62\n\x07GetTask\x12*.troupe.api.orchestrator.v1.GetTaskRequest\x1a+.troupe.api.orchestrator.v1.GetTaskResponse\x12h\n\tListTasks\x12,.troupe.api.orchestrator.v1.ListTasksRequest\x1a-.troupe.api.orchestrator.v1.ListTasksResponse\x12w\n\x0eGetTaskMetrics\x12\x31.troupe.api.orchestrator.v1.GetTaskMetricsRequest\x1a\x32.troupe.api.orchestrator.v1.GetTaskMetricsResponse\x12\x65\n\x08PlanTask\x12+.troupe.api.orchestrator.v1.PlanTaskRequest\x1a,.troupe.api.orchestrator.v1.PlanTaskResponse\x12k\n\nListAgents\x12-.troupe.api.orchestrator.v1.ListAgentsRequest\x1a..troupe.api.orchestrator.v1.ListAgentsResponse\x12k\n\nCancelTask\x12-.troupe.api.orchestrator.v1.CancelTaskRequest\x1a..troupe.api.orchestrator.v1.CancelTaskResponse\x12h\n\tRetryTask\x12,.troupe.api.orchestrator.v1.RetryTaskRequest\x1a-.troupe.api.orchestrator.v1.RetryTaskResponse\x12z\n\x0fResolveApproval\x12\x32.troupe.api.orchestrator.v1.ResolveApprovalRequest\x1a\x33.troupe.api.orchestrator.v1.ResolveApprovalResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n5troupe/api/orchestrator/v1/orchestrator_service.proto\x12\x1atroupe.api.orchestrator.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\'troupe/api/agent/v1/agent_service.proto\x1a troupe/api/common/v1/error.proto\x1a&troupe/api/orchestrator/v1/event.proto\x1a%troupe/api/orchestrator/v1/task.proto\"\xb5\x01\n\x0eRunTaskRequest\x12:\n\x04task\x18\x01 \x01(\x0b\x32$.troupe.api.orchestrator.v1.TaskSpecB\x06\xbaH\x03\xc8\x01\x01\x12\x1c\n\nrequest_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12I\n\ron_disconnect\x18\x03 \x01(\x0e\x32(.troupe.api.orchestrator.v1.OnDisconnectB\x08\xbaH\x05\x82\x01\x02\x10\x01\"H\n\x0fRunTaskResponse\x12\x35\n\x06\x65vents\x18\x01 \x03(\x0b\x32%.troupe.api.orchestrator.v1.TaskEvent\"\x94\x01\n\x0eTaskSubmission\x12\x32\n\x04task\x18\x01 \x01(\x0b\x32$.troupe.api.orchestrator.v1.TaskSpec\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12:\n\x06\x65vents\x18\x03 \x01(\x0e\x32*.troupe.api.orchestrator.v1.EventSelection\"]\n\x0fRunTasksRequest\x12J\n\x0bsubmissions\x18\x01 \x03(\x0b\x32*.troupe.api.orchestrator.v1.TaskSubmissionB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07\"c\n\x10SubmissionResult\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12*\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x1b.troupe.api.common.v1.Error\"\x88\x01\n\x10RunTasksResponse\x12\x35\n\x06\x65vents\x18\x01 \x03(\x0b\x32%.troupe.api.orchestrator.v1.TaskEvent\x12=\n\x07results\x18\x02 \x03(\x0b\x32,.troupe.api.orchestrator.v1.SubmissionResult\"m\n\x11SubmitTaskRequest\x12:\n\x04task\x18\x01 \x01(\x0b\x32$.troupe.api.orchestrator.v1.TaskSpecB\x06\xbaH\x03\xc8\x01\x01\x12\x1c\n\nrequest_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"D\n\x12SubmitTaskResponse\x12.\n\x04task\x18\x01 \x01(\x0b\x32 .troupe.api.orchestrator.v1.Task\"\x86\x01\n\x10WatchTaskRequest\x12\x1b\n\x07task_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12\x1f\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x34\n\x10\x61\x66ter_event_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"J\n\x11WatchTaskResponse\x12\x35\n\x06\x65vents\x18\x01 \x03(\x0b\x32%.troupe.api.orchestrator.v1.TaskEvent\"-\n\x0eGetTaskRequest\x12\x1b\n\x07task_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\"A\n\x0fGetTaskResponse\x12.\n\x04task\x18\x01 \x01(\x0b\x32 .troupe.api.orchestrator.v1.Task\"\x97\x01\n\x10ListTasksRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12\x46\n\x06states\x18\x03 \x03(\x0e\x32%.troupe.api.orchestrator.v1.TaskStateB\x0f\xbaH\x0c\x92\x01\t\x10\x08\"\x05\x82\x01\x02\x10\x01\"]\n\x11ListTasksResponse\x12/\n\x05tasks\x18\x01 \x03(\x0b\x32 .troupe.api.orchestrator.v1.Task\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"4\n\x15GetTaskMetricsRequest\x12\x1b\n\x07task_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\"R\n\x16GetTaskMetricsResponse\x12\x38\n\x07metrics\x18\x01 \x01(\x0b\x32\'.troupe.api.orchestrator.v1.TaskMetrics\"M\n\x0fPlanTaskRequest\x12:\n\x04task\x18\x01 \x01(\x0b\x32$.troupe.api.orchestrator.v1.TaskSpecB\x06\xbaH\x03\xc8\x01\x01\"B\n\x10PlanTaskResponse\x12.\n\x04plan\x18\x01 \x01(\x0b\x32 .troupe.api.orchestrator.v1.Plan\"\x13\n\x11ListAgentsRequest\"\x9a\x01\n\x0b\x41gentStatus\x12\x33\n\x05\x61gent\x18\x01 \x01(\x0b\x32$.troupe.api.agent.v1.AgentDescriptor\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x11\n\tavailable\x18\x03 \x01(\x08\x12\x32\n\x0elast_seen_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"M\n\x12ListAgentsResponse\x12\x37\n\x06\x61gents\x18\x01 \x03(\x0b\x32\'.troupe.api.orchestrator.v1.AgentStatus\"\xa8\x01\n\x11\x43\x61ncelTaskRequest\x12\x1b\n\x07task_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12>\n\x04mode\x18\x02 \x01(\x0e\x32&.troupe.api.orchestrator.v1.CancelModeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x18\n\x06reason\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07\x12\x1c\n\nrequest_id\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"D\n\x12\x43\x61ncelTaskResponse\x12.\n\x04task\x18\x01 \x01(\x0b\x32 .troupe.api.orchestrator.v1.Task\"M\n\x10RetryTaskRequest\x12\x1b\n\x07task_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12\x1c\n\nrequest_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"C\n\x11RetryTaskResponse\x12.\n\x04task\x18\x01 \x01(\x0b\x32 .troupe.api.orchestrator.v1.Task\"\xf5\x01\n\x16ResolveApprovalRequest\x12\x1b\n\x07task_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12\x1b\n\x07step_id\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x02\x12J\n\x08\x64\x65\x63ision\x18\x03 \x01(\x0e\x32,.troupe.api.orchestrator.v1.ApprovalDecisionB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x19\n\x07\x63omment\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07\x12\x1c\n\nrequest_id\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12\x1c\n\ndecided_by\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\"I\n\x17ResolveApprovalResponse\x12.\n\x04task\x18\x01 \x01(\x0b\x32 .troupe.api.orchestrator.v1.Task*a\n\x0cOnDisconnect\x12\x1d\n\x19ON_DISCONNECT_UNSPECIFIED\x10\x00\x12\x18\n\x14ON_DISCONNECT_DETACH\x10\x01\x12\x18\n\x14ON_DISCONNECT_CANCEL\x10\x02*h\n\x0e\x45ventSelection\x12\x1f\n\x1b\x45VENT_SELECTION_UNSPECIFIED\x10\x00\x12\x17\n\x13\x45VENT_SELECTION_ALL\x10\x01\x12\x1c\n\x18\x45VENT_SELECTION_TERMINAL\x10\x02*`\n\nCancelMode\x12\x1b\n\x17\x43\x41NCEL_MODE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x43\x41NCEL_MODE_IMMEDIATE\x10\x01\x12\x1a\n\x16\x43\x41NCEL_MODE_AFTER_STEP\x10\x02\x32\xad\n\n\x13OrchestratorService\x12\x64\n\x07RunTask\x12*.troupe.api.orchestrator.v1.RunTaskRequest\x1a+.troupe.api.orchestrator.v1.RunTaskResponse0\x01\x12i\n\x08RunTasks\x12+.troupe.api.orchestrator.v1.RunTasksRequest\x1a,.troupe.api.orchestrator.v1.RunTasksResponse(\x01\x30\x01\x12k\n\nSubmitTask\x12-.troupe.api.orchestrator.v1.SubmitTaskRequest\x1a..troupe.api.orchestrator.v1.SubmitTaskResponse\x12j\n\tWatchTask\x12,.troupe.api.orchestrator.v1.WatchTaskRequest\x1a-.troupe.api.orchestrator.v1.WatchTaskResponse0\x01\x12\x62\n\x07GetTask\x12*.troupe.api.orchestrator.v1.GetTaskRequest\x1a+.troupe.api.orchestrator.v1.GetTaskResponse\x12h\n\tListTasks\x12,.troupe.api.orchestrator.v1.ListTasksRequest\x1a-.troupe.api.orchestrator.v1.ListTasksResponse\x12w\n\x0eGetTaskMetrics\x12\x31.troupe.api.orchestrator.v1.GetTaskMetricsRequest\x1a\x32.troupe.api.orchestrator.v1.GetTaskMetricsResponse\x12\x65\n\x08PlanTask\x12+.troupe.api.orchestrator.v1.PlanTaskRequest\x1a,.troupe.api.orchestrator.v1.PlanTaskResponse\x12k\n\nListAgents\x12-.troupe.api.orchestrator.v1.ListAgentsRequest\x1a..troupe.api.orchestrator.v1.ListAgentsResponse\x12k\n\nCancelTask\x12-.troupe.api.orchestrator.v1.CancelTaskRequest\x1a..troupe.api.orchestrator.v1.CancelTaskResponse\x12h\n\tRetryTask\x12,.troupe.api.orchestrator.v1.RetryTaskRequest\x1a-.troupe.api.orchestrator.v1.RetryTaskResponse\x12z\n\x0fResolveApproval\x12\x32.troupe.api.orchestrator.v1.ResolveApprovalRequest\x1a\x33.troupe.api.orchestrator.v1.ResolveApprovalResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -88,66 +89,66 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RESOLVEAPPROVALREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\030\200\001'
   _globals['_RESOLVEAPPROVALREQUEST'].fields_by_name['decided_by']._loaded_options = None
   _globals['_RESOLVEAPPROVALREQUEST'].fields_by_name['decided_by']._serialized_options = b'\272H\005r\003\030\200\002'
-  _globals['_ONDISCONNECT']._serialized_start=2915
-  _globals['_ONDISCONNECT']._serialized_end=3012
-  _globals['_EVENTSELECTION']._serialized_start=3014
-  _globals['_EVENTSELECTION']._serialized_end=3118
-  _globals['_CANCELMODE']._serialized_start=3120
-  _globals['_CANCELMODE']._serialized_end=3216
-  _globals['_RUNTASKREQUEST']._serialized_start=269
-  _globals['_RUNTASKREQUEST']._serialized_end=450
-  _globals['_RUNTASKRESPONSE']._serialized_start=452
-  _globals['_RUNTASKRESPONSE']._serialized_end=524
-  _globals['_TASKSUBMISSION']._serialized_start=527
-  _globals['_TASKSUBMISSION']._serialized_end=675
-  _globals['_RUNTASKSREQUEST']._serialized_start=677
-  _globals['_RUNTASKSREQUEST']._serialized_end=770
-  _globals['_SUBMISSIONRESULT']._serialized_start=772
-  _globals['_SUBMISSIONRESULT']._serialized_end=871
-  _globals['_RUNTASKSRESPONSE']._serialized_start=874
-  _globals['_RUNTASKSRESPONSE']._serialized_end=1010
-  _globals['_SUBMITTASKREQUEST']._serialized_start=1012
-  _globals['_SUBMITTASKREQUEST']._serialized_end=1121
-  _globals['_SUBMITTASKRESPONSE']._serialized_start=1123
-  _globals['_SUBMITTASKRESPONSE']._serialized_end=1191
-  _globals['_WATCHTASKREQUEST']._serialized_start=1193
-  _globals['_WATCHTASKREQUEST']._serialized_end=1273
-  _globals['_WATCHTASKRESPONSE']._serialized_start=1275
-  _globals['_WATCHTASKRESPONSE']._serialized_end=1349
-  _globals['_GETTASKREQUEST']._serialized_start=1351
-  _globals['_GETTASKREQUEST']._serialized_end=1396
-  _globals['_GETTASKRESPONSE']._serialized_start=1398
-  _globals['_GETTASKRESPONSE']._serialized_end=1463
-  _globals['_LISTTASKSREQUEST']._serialized_start=1466
-  _globals['_LISTTASKSREQUEST']._serialized_end=1617
-  _globals['_LISTTASKSRESPONSE']._serialized_start=1619
-  _globals['_LISTTASKSRESPONSE']._serialized_end=1712
-  _globals['_GETTASKMETRICSREQUEST']._serialized_start=1714
-  _globals['_GETTASKMETRICSREQUEST']._serialized_end=1766
-  _globals['_GETTASKMETRICSRESPONSE']._serialized_start=1768
-  _globals['_GETTASKMETRICSRESPONSE']._serialized_end=1850
-  _globals['_PLANTASKREQUEST']._serialized_start=1852
-  _globals['_PLANTASKREQUEST']._serialized_end=1929
-  _globals['_PLANTASKRESPONSE']._serialized_start=1931
-  _globals['_PLANTASKRESPONSE']._serialized_end=1997
-  _globals['_LISTAGENTSREQUEST']._serialized_start=1999
-  _globals['_LISTAGENTSREQUEST']._serialized_end=2018
-  _globals['_AGENTSTATUS']._serialized_start=2020
-  _globals['_AGENTSTATUS']._serialized_end=2122
-  _globals['_LISTAGENTSRESPONSE']._serialized_start=2124
-  _globals['_LISTAGENTSRESPONSE']._serialized_end=2201
-  _globals['_CANCELTASKREQUEST']._serialized_start=2204
-  _globals['_CANCELTASKREQUEST']._serialized_end=2372
-  _globals['_CANCELTASKRESPONSE']._serialized_start=2374
-  _globals['_CANCELTASKRESPONSE']._serialized_end=2442
-  _globals['_RETRYTASKREQUEST']._serialized_start=2444
-  _globals['_RETRYTASKREQUEST']._serialized_end=2521
-  _globals['_RETRYTASKRESPONSE']._serialized_start=2523
-  _globals['_RETRYTASKRESPONSE']._serialized_end=2590
-  _globals['_RESOLVEAPPROVALREQUEST']._serialized_start=2593
-  _globals['_RESOLVEAPPROVALREQUEST']._serialized_end=2838
-  _globals['_RESOLVEAPPROVALRESPONSE']._serialized_start=2840
-  _globals['_RESOLVEAPPROVALRESPONSE']._serialized_end=2913
-  _globals['_ORCHESTRATORSERVICE']._serialized_start=3219
-  _globals['_ORCHESTRATORSERVICE']._serialized_end=4544
+  _globals['_ONDISCONNECT']._serialized_start=3056
+  _globals['_ONDISCONNECT']._serialized_end=3153
+  _globals['_EVENTSELECTION']._serialized_start=3155
+  _globals['_EVENTSELECTION']._serialized_end=3259
+  _globals['_CANCELMODE']._serialized_start=3261
+  _globals['_CANCELMODE']._serialized_end=3357
+  _globals['_RUNTASKREQUEST']._serialized_start=302
+  _globals['_RUNTASKREQUEST']._serialized_end=483
+  _globals['_RUNTASKRESPONSE']._serialized_start=485
+  _globals['_RUNTASKRESPONSE']._serialized_end=557
+  _globals['_TASKSUBMISSION']._serialized_start=560
+  _globals['_TASKSUBMISSION']._serialized_end=708
+  _globals['_RUNTASKSREQUEST']._serialized_start=710
+  _globals['_RUNTASKSREQUEST']._serialized_end=803
+  _globals['_SUBMISSIONRESULT']._serialized_start=805
+  _globals['_SUBMISSIONRESULT']._serialized_end=904
+  _globals['_RUNTASKSRESPONSE']._serialized_start=907
+  _globals['_RUNTASKSRESPONSE']._serialized_end=1043
+  _globals['_SUBMITTASKREQUEST']._serialized_start=1045
+  _globals['_SUBMITTASKREQUEST']._serialized_end=1154
+  _globals['_SUBMITTASKRESPONSE']._serialized_start=1156
+  _globals['_SUBMITTASKRESPONSE']._serialized_end=1224
+  _globals['_WATCHTASKREQUEST']._serialized_start=1227
+  _globals['_WATCHTASKREQUEST']._serialized_end=1361
+  _globals['_WATCHTASKRESPONSE']._serialized_start=1363
+  _globals['_WATCHTASKRESPONSE']._serialized_end=1437
+  _globals['_GETTASKREQUEST']._serialized_start=1439
+  _globals['_GETTASKREQUEST']._serialized_end=1484
+  _globals['_GETTASKRESPONSE']._serialized_start=1486
+  _globals['_GETTASKRESPONSE']._serialized_end=1551
+  _globals['_LISTTASKSREQUEST']._serialized_start=1554
+  _globals['_LISTTASKSREQUEST']._serialized_end=1705
+  _globals['_LISTTASKSRESPONSE']._serialized_start=1707
+  _globals['_LISTTASKSRESPONSE']._serialized_end=1800
+  _globals['_GETTASKMETRICSREQUEST']._serialized_start=1802
+  _globals['_GETTASKMETRICSREQUEST']._serialized_end=1854
+  _globals['_GETTASKMETRICSRESPONSE']._serialized_start=1856
+  _globals['_GETTASKMETRICSRESPONSE']._serialized_end=1938
+  _globals['_PLANTASKREQUEST']._serialized_start=1940
+  _globals['_PLANTASKREQUEST']._serialized_end=2017
+  _globals['_PLANTASKRESPONSE']._serialized_start=2019
+  _globals['_PLANTASKRESPONSE']._serialized_end=2085
+  _globals['_LISTAGENTSREQUEST']._serialized_start=2087
+  _globals['_LISTAGENTSREQUEST']._serialized_end=2106
+  _globals['_AGENTSTATUS']._serialized_start=2109
+  _globals['_AGENTSTATUS']._serialized_end=2263
+  _globals['_LISTAGENTSRESPONSE']._serialized_start=2265
+  _globals['_LISTAGENTSRESPONSE']._serialized_end=2342
+  _globals['_CANCELTASKREQUEST']._serialized_start=2345
+  _globals['_CANCELTASKREQUEST']._serialized_end=2513
+  _globals['_CANCELTASKRESPONSE']._serialized_start=2515
+  _globals['_CANCELTASKRESPONSE']._serialized_end=2583
+  _globals['_RETRYTASKREQUEST']._serialized_start=2585
+  _globals['_RETRYTASKREQUEST']._serialized_end=2662
+  _globals['_RETRYTASKRESPONSE']._serialized_start=2664
+  _globals['_RETRYTASKRESPONSE']._serialized_end=2731
+  _globals['_RESOLVEAPPROVALREQUEST']._serialized_start=2734
+  _globals['_RESOLVEAPPROVALREQUEST']._serialized_end=2979
+  _globals['_RESOLVEAPPROVALRESPONSE']._serialized_start=2981
+  _globals['_RESOLVEAPPROVALRESPONSE']._serialized_end=3054
+  _globals['_ORCHESTRATORSERVICE']._serialized_start=3360
+  _globals['_ORCHESTRATORSERVICE']._serialized_end=4685
 # @@protoc_insertion_point(module_scope)

@@ -6,6 +6,7 @@ The task API."""
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from troupe.api.agent.v1 import agent_service_pb2 as _agent_service_pb2
@@ -209,7 +210,7 @@ Global___RunTasksRequest: _TypeAlias = RunTasksRequest  # noqa: Y015
 
 @_typing.final
 class SubmissionResult(_message.Message):
-    """What became of a submission."""
+    """What became of a submission; or, with `task_id` alone, why the history of an accepted task cannot be followed on."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -329,19 +330,27 @@ class WatchTaskRequest(_message.Message):
 
     TASK_ID_FIELD_NUMBER: _builtins.int
     AFTER_SEQUENCE_FIELD_NUMBER: _builtins.int
+    AFTER_EVENT_TIME_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     """The task."""
     after_sequence: _builtins.int
     """The newest sequence that the caller has; 0 streams the whole history."""
+    @_builtins.property
+    def after_event_time(self) -> _timestamp_pb2.Timestamp:
+        """`event_time` of the event of `after_sequence`: which of several histories the caller has, should the store have
+        lost the end of one. Unset checks nothing.
+        """
+
     def __init__(
         self,
         *,
         task_id: _builtins.str = ...,
         after_sequence: _builtins.int = ...,
+        after_event_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["after_event_time", b"after_event_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_sequence", b"after_sequence", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_event_time", b"after_event_time", "after_sequence", b"after_sequence", "task_id", b"task_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -597,6 +606,7 @@ class AgentStatus(_message.Message):
     AGENT_FIELD_NUMBER: _builtins.int
     ADDRESS_FIELD_NUMBER: _builtins.int
     AVAILABLE_FIELD_NUMBER: _builtins.int
+    LAST_SEEN_TIME_FIELD_NUMBER: _builtins.int
     address: _builtins.str
     """Where its server is."""
     available: _builtins.bool
@@ -605,16 +615,21 @@ class AgentStatus(_message.Message):
     def agent(self) -> _agent_service_pb2.AgentDescriptor:
         """What it is and what it can take."""
 
+    @_builtins.property
+    def last_seen_time(self) -> _timestamp_pb2.Timestamp:
+        """When any process of the deployment saw it last, of an agent that this server has not seen itself."""
+
     def __init__(
         self,
         *,
         agent: _agent_service_pb2.AgentDescriptor | None = ...,
         address: _builtins.str = ...,
         available: _builtins.bool = ...,
+        last_seen_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "last_seen_time", b"last_seen_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "agent", b"agent", "available", b"available"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "agent", b"agent", "available", b"available", "last_seen_time", b"last_seen_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

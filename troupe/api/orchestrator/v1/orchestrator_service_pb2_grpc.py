@@ -130,9 +130,11 @@ class OrchestratorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SubmitTask(self, request, context):
-        """Plans, stores and dispatches a task. When it answers, the task can no longer be lost.
+        """Plans, stores and dispatches a task. When it answers, the task can no longer be lost. A plan may name any agent
+        that the deployment knows: the steps of one that is away wait for it.
 
-        Errors: INVALID_ARGUMENT (`INVALID_PLAN`, `UNKNOWN_AGENT`); ALREADY_EXISTS (`REQUEST_ID_REUSED`).
+        Errors: INVALID_ARGUMENT (`INVALID_PLAN`, `UNKNOWN_AGENT`); UNAVAILABLE (`AGENT_UNAVAILABLE`, retryable) while an
+        agent server that was never heard of may offer what the plan names; ALREADY_EXISTS (`REQUEST_ID_REUSED`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -141,8 +143,8 @@ class OrchestratorServiceServicer:
     def WatchTask(self, request, context):
         """Streams the events after a cursor: first those stored, then live ones. Ends after the terminal event.
 
-        Errors: NOT_FOUND (`TASK_NOT_FOUND`); OUT_OF_RANGE (`CURSOR_OUT_OF_RANGE`, the oldest and newest
-        kept sequence in its metadata).
+        Errors: NOT_FOUND (`TASK_NOT_FOUND`); OUT_OF_RANGE (`CURSOR_OUT_OF_RANGE` and `HISTORY_CHANGED`, the oldest and
+        newest kept sequence in their metadata).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -178,7 +180,7 @@ class OrchestratorServiceServicer:
     def PlanTask(self, request, context):
         """Makes the plan that `SubmitTask` would run, and runs nothing.
 
-        Errors: INVALID_ARGUMENT (`INVALID_PLAN`, `UNKNOWN_AGENT`).
+        Errors: INVALID_ARGUMENT (`INVALID_PLAN`, `UNKNOWN_AGENT`); UNAVAILABLE (`AGENT_UNAVAILABLE`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -206,7 +208,8 @@ class OrchestratorServiceServicer:
     def RetryTask(self, request, context):
         """Takes up a failed task from its failed steps; outputs of completed ones are kept.
 
-        Errors: NOT_FOUND (`TASK_NOT_FOUND`); FAILED_PRECONDITION (`INVALID_TASK_STATE`) unless it failed.
+        Errors: NOT_FOUND (`TASK_NOT_FOUND`); FAILED_PRECONDITION (`INVALID_TASK_STATE`) unless it failed;
+        INVALID_ARGUMENT (`UNKNOWN_AGENT`) when an agent of it is not known any more; UNAVAILABLE (`AGENT_UNAVAILABLE`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -52,15 +52,17 @@ class OrchestratorServiceStub:
     Errors: none of its own; those of `SubmitTask` stand in the results.
     """
     SubmitTask: _grpc.UnaryUnaryMultiCallable[_orchestrator_service_pb2.SubmitTaskRequest, _orchestrator_service_pb2.SubmitTaskResponse]
-    """Plans, stores and dispatches a task. When it answers, the task can no longer be lost.
+    """Plans, stores and dispatches a task. When it answers, the task can no longer be lost. A plan may name any agent
+    that the deployment knows: the steps of one that is away wait for it.
 
-    Errors: INVALID_ARGUMENT (`INVALID_PLAN`, `UNKNOWN_AGENT`); ALREADY_EXISTS (`REQUEST_ID_REUSED`).
+    Errors: INVALID_ARGUMENT (`INVALID_PLAN`, `UNKNOWN_AGENT`); UNAVAILABLE (`AGENT_UNAVAILABLE`, retryable) while an
+    agent server that was never heard of may offer what the plan names; ALREADY_EXISTS (`REQUEST_ID_REUSED`).
     """
     WatchTask: _grpc.UnaryStreamMultiCallable[_orchestrator_service_pb2.WatchTaskRequest, _orchestrator_service_pb2.WatchTaskResponse]
     """Streams the events after a cursor: first those stored, then live ones. Ends after the terminal event.
 
-    Errors: NOT_FOUND (`TASK_NOT_FOUND`); OUT_OF_RANGE (`CURSOR_OUT_OF_RANGE`, the oldest and newest
-    kept sequence in its metadata).
+    Errors: NOT_FOUND (`TASK_NOT_FOUND`); OUT_OF_RANGE (`CURSOR_OUT_OF_RANGE` and `HISTORY_CHANGED`, the oldest and
+    newest kept sequence in their metadata).
     """
     GetTask: _grpc.UnaryUnaryMultiCallable[_orchestrator_service_pb2.GetTaskRequest, _orchestrator_service_pb2.GetTaskResponse]
     """Returns a task with its steps.
@@ -80,7 +82,7 @@ class OrchestratorServiceStub:
     PlanTask: _grpc.UnaryUnaryMultiCallable[_orchestrator_service_pb2.PlanTaskRequest, _orchestrator_service_pb2.PlanTaskResponse]
     """Makes the plan that `SubmitTask` would run, and runs nothing.
 
-    Errors: INVALID_ARGUMENT (`INVALID_PLAN`, `UNKNOWN_AGENT`).
+    Errors: INVALID_ARGUMENT (`INVALID_PLAN`, `UNKNOWN_AGENT`); UNAVAILABLE (`AGENT_UNAVAILABLE`).
     """
     ListAgents: _grpc.UnaryUnaryMultiCallable[_orchestrator_service_pb2.ListAgentsRequest, _orchestrator_service_pb2.ListAgentsResponse]
     """Lists the agents that steps can name.
@@ -96,7 +98,8 @@ class OrchestratorServiceStub:
     RetryTask: _grpc.UnaryUnaryMultiCallable[_orchestrator_service_pb2.RetryTaskRequest, _orchestrator_service_pb2.RetryTaskResponse]
     """Takes up a failed task from its failed steps; outputs of completed ones are kept.
 
-    Errors: NOT_FOUND (`TASK_NOT_FOUND`); FAILED_PRECONDITION (`INVALID_TASK_STATE`) unless it failed.
+    Errors: NOT_FOUND (`TASK_NOT_FOUND`); FAILED_PRECONDITION (`INVALID_TASK_STATE`) unless it failed;
+    INVALID_ARGUMENT (`UNKNOWN_AGENT`) when an agent of it is not known any more; UNAVAILABLE (`AGENT_UNAVAILABLE`).
     """
     ResolveApproval: _grpc.UnaryUnaryMultiCallable[_orchestrator_service_pb2.ResolveApprovalRequest, _orchestrator_service_pb2.ResolveApprovalResponse]
     """Lets a step that waits for a person go on, or fail.
@@ -129,15 +132,17 @@ class OrchestratorServiceAsyncStub(OrchestratorServiceStub):
     Errors: none of its own; those of `SubmitTask` stand in the results.
     """
     SubmitTask: _aio.UnaryUnaryMultiCallable[_orchestrator_service_pb2.SubmitTaskRequest, _orchestrator_service_pb2.SubmitTaskResponse]  # type: ignore[assignment]
-    """Plans, stores and dispatches a task. When it answers, the task can no longer be lost.
+    """Plans, stores and dispatches a task. When it answers, the task can no longer be lost. A plan may name any agent
+    that the deployment knows: the steps of one that is away wait for it.
 
-    Errors: INVALID_ARGUMENT (`INVALID_PLAN`, `UNKNOWN_AGENT`); ALREADY_EXISTS (`REQUEST_ID_REUSED`).
+    Errors: INVALID_ARGUMENT (`INVALID_PLAN`, `UNKNOWN_AGENT`); UNAVAILABLE (`AGENT_UNAVAILABLE`, retryable) while an
+    agent server that was never heard of may offer what the plan names; ALREADY_EXISTS (`REQUEST_ID_REUSED`).
     """
     WatchTask: _aio.UnaryStreamMultiCallable[_orchestrator_service_pb2.WatchTaskRequest, _orchestrator_service_pb2.WatchTaskResponse]  # type: ignore[assignment]
     """Streams the events after a cursor: first those stored, then live ones. Ends after the terminal event.
 
-    Errors: NOT_FOUND (`TASK_NOT_FOUND`); OUT_OF_RANGE (`CURSOR_OUT_OF_RANGE`, the oldest and newest
-    kept sequence in its metadata).
+    Errors: NOT_FOUND (`TASK_NOT_FOUND`); OUT_OF_RANGE (`CURSOR_OUT_OF_RANGE` and `HISTORY_CHANGED`, the oldest and
+    newest kept sequence in their metadata).
     """
     GetTask: _aio.UnaryUnaryMultiCallable[_orchestrator_service_pb2.GetTaskRequest, _orchestrator_service_pb2.GetTaskResponse]  # type: ignore[assignment]
     """Returns a task with its steps.
@@ -157,7 +162,7 @@ class OrchestratorServiceAsyncStub(OrchestratorServiceStub):
     PlanTask: _aio.UnaryUnaryMultiCallable[_orchestrator_service_pb2.PlanTaskRequest, _orchestrator_service_pb2.PlanTaskResponse]  # type: ignore[assignment]
     """Makes the plan that `SubmitTask` would run, and runs nothing.
 
-    Errors: INVALID_ARGUMENT (`INVALID_PLAN`, `UNKNOWN_AGENT`).
+    Errors: INVALID_ARGUMENT (`INVALID_PLAN`, `UNKNOWN_AGENT`); UNAVAILABLE (`AGENT_UNAVAILABLE`).
     """
     ListAgents: _aio.UnaryUnaryMultiCallable[_orchestrator_service_pb2.ListAgentsRequest, _orchestrator_service_pb2.ListAgentsResponse]  # type: ignore[assignment]
     """Lists the agents that steps can name.
@@ -173,7 +178,8 @@ class OrchestratorServiceAsyncStub(OrchestratorServiceStub):
     RetryTask: _aio.UnaryUnaryMultiCallable[_orchestrator_service_pb2.RetryTaskRequest, _orchestrator_service_pb2.RetryTaskResponse]  # type: ignore[assignment]
     """Takes up a failed task from its failed steps; outputs of completed ones are kept.
 
-    Errors: NOT_FOUND (`TASK_NOT_FOUND`); FAILED_PRECONDITION (`INVALID_TASK_STATE`) unless it failed.
+    Errors: NOT_FOUND (`TASK_NOT_FOUND`); FAILED_PRECONDITION (`INVALID_TASK_STATE`) unless it failed;
+    INVALID_ARGUMENT (`UNKNOWN_AGENT`) when an agent of it is not known any more; UNAVAILABLE (`AGENT_UNAVAILABLE`).
     """
     ResolveApproval: _aio.UnaryUnaryMultiCallable[_orchestrator_service_pb2.ResolveApprovalRequest, _orchestrator_service_pb2.ResolveApprovalResponse]  # type: ignore[assignment]
     """Lets a step that waits for a person go on, or fail.
@@ -221,9 +227,11 @@ class OrchestratorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _orchestrator_service_pb2.SubmitTaskRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_orchestrator_service_pb2.SubmitTaskResponse, _abc.Awaitable[_orchestrator_service_pb2.SubmitTaskResponse]]:
-        """Plans, stores and dispatches a task. When it answers, the task can no longer be lost.
+        """Plans, stores and dispatches a task. When it answers, the task can no longer be lost. A plan may name any agent
+        that the deployment knows: the steps of one that is away wait for it.
 
-        Errors: INVALID_ARGUMENT (`INVALID_PLAN`, `UNKNOWN_AGENT`); ALREADY_EXISTS (`REQUEST_ID_REUSED`).
+        Errors: INVALID_ARGUMENT (`INVALID_PLAN`, `UNKNOWN_AGENT`); UNAVAILABLE (`AGENT_UNAVAILABLE`, retryable) while an
+        agent server that was never heard of may offer what the plan names; ALREADY_EXISTS (`REQUEST_ID_REUSED`).
         """
 
     @_abc_1.abstractmethod
@@ -234,8 +242,8 @@ class OrchestratorServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_orchestrator_service_pb2.WatchTaskResponse], _abc.AsyncIterator[_orchestrator_service_pb2.WatchTaskResponse]]:
         """Streams the events after a cursor: first those stored, then live ones. Ends after the terminal event.
 
-        Errors: NOT_FOUND (`TASK_NOT_FOUND`); OUT_OF_RANGE (`CURSOR_OUT_OF_RANGE`, the oldest and newest
-        kept sequence in its metadata).
+        Errors: NOT_FOUND (`TASK_NOT_FOUND`); OUT_OF_RANGE (`CURSOR_OUT_OF_RANGE` and `HISTORY_CHANGED`, the oldest and
+        newest kept sequence in their metadata).
         """
 
     @_abc_1.abstractmethod
@@ -279,7 +287,7 @@ class OrchestratorServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_orchestrator_service_pb2.PlanTaskResponse, _abc.Awaitable[_orchestrator_service_pb2.PlanTaskResponse]]:
         """Makes the plan that `SubmitTask` would run, and runs nothing.
 
-        Errors: INVALID_ARGUMENT (`INVALID_PLAN`, `UNKNOWN_AGENT`).
+        Errors: INVALID_ARGUMENT (`INVALID_PLAN`, `UNKNOWN_AGENT`); UNAVAILABLE (`AGENT_UNAVAILABLE`).
         """
 
     @_abc_1.abstractmethod
@@ -313,7 +321,8 @@ class OrchestratorServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_orchestrator_service_pb2.RetryTaskResponse, _abc.Awaitable[_orchestrator_service_pb2.RetryTaskResponse]]:
         """Takes up a failed task from its failed steps; outputs of completed ones are kept.
 
-        Errors: NOT_FOUND (`TASK_NOT_FOUND`); FAILED_PRECONDITION (`INVALID_TASK_STATE`) unless it failed.
+        Errors: NOT_FOUND (`TASK_NOT_FOUND`); FAILED_PRECONDITION (`INVALID_TASK_STATE`) unless it failed;
+        INVALID_ARGUMENT (`UNKNOWN_AGENT`) when an agent of it is not known any more; UNAVAILABLE (`AGENT_UNAVAILABLE`).
         """
 
     @_abc_1.abstractmethod

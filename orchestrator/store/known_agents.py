@@ -1,0 +1,81 @@
+"""The agents that a deployment has seen, remembered beyond the processes that saw them.
+
+One hash for the whole deployment: the name of an agent, and packed when it was last seen, where, and what it said that
+it is. So an agent whose server is away is told from a name that there never was.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+import msgpack
+
+from orchestrator.store.resp import Command, RedisClient, ReplyError
+from orchestrator.store.transitions import store_unavailable
+from troupe.api.agent.v1.agent_service_pb2 import AgentDescriptor
+
+_KEY: Final = "troupe:agents"
+
+
+@dataclass(frozen=True, slots=True)
+class KnownAgent:
+    """An agent that was seen. `last_seen_ms` is by the clock of Redis."""
+
+    descriptor: AgentDescriptor
+    address: str
+    last_seen_ms: int = 0
+
+
+class KnownAgents:
+    """Remembers agents. Every method raises STORE_UNAVAILABLE while Redis is gone."""
+
+    def __init__(self, redis: RedisClient, *, kept: timedelta) -> None:
+        """`kept`: an agent that nobody saw for so long is forgotten."""
+        self._redis = redis
+        self._kept_ms = kept.total_seconds() * 1000
+
+    async def remember(self, seen: Mapping[str, KnownAgent]) -> None:
+        """Agents answer now."""
+        if not seen:
+            return
+        try:
+            now = await self._now_ms()
+            rows: list[str | bytes] = []
+            for name, agent in seen.items():
+                packed: bytes = msgpack.packb((now, agent.address, agent.descriptor.SerializeToString()))
+                rows += [name, packed]
+            await self._redis.execute("HSET", _KEY, *rows)
+        except (OSError, ReplyError) as error:
+            raise store_unavailable(error) from None
+
+    async def recall(self) -> Mapping[str, KnownAgent]:
+        """All that are known, by name."""
+        try:
+            rows = await self._redis.execute("HGETALL", _KEY)
+            oldest = await self._now_ms() - self._kept_ms
+        except (OSError, ReplyError) as error:
+            raise store_unavailable(error) from None
+        found = {name.decode(): _agent(packed) for name, packed in zip(rows[::2], rows[1::2], strict=True)}
+        known = {name: agent for name, agent in found.items() if agent.last_seen_ms >= oldest}
+        await self.forget([name for name in found if name not in known])
+        return known
+
+    async def forget(self, names: list[str]) -> None:
+        """Agents that there are no more."""
+        if not names:
+            return
+        command: Command = ("HDEL", _KEY, *names)
+        try:
+            await self._redis.execute(*command)
+        except (OSError, ReplyError) as error:
+            raise store_unavailable(error) from None
+
+    async def _now_ms(self) -> int:
+        seconds, microseconds = await self._redis.execute("TIME")
+        return int(seconds) * 1000 + int(microseconds) // 1000
+
+
+def _agent(packed: bytes) -> KnownAgent:
+    last_seen_ms, address, descriptor = msgpack.unpackb(packed)
+    return KnownAgent(AgentDescriptor.FromString(descriptor), address, last_seen_ms)
