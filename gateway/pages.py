@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from gateway.wire import cors
+from gateway.wire import cors, metadata
 from gateway.wire.hpack_blocks import Headers
 from gateway.wire.request import RequestHead
+from gateway.wire.shown import shown
+from gateway.wire.status import Code
 
 _TEXT: Final = (b"content-type", b"text/plain; charset=utf-8")
 
@@ -28,6 +30,10 @@ class Page:
     status: int
     headers: Headers
     body: bytes
+
+    def without_body(self) -> "Page":
+        """Its status alone."""
+        return replace(self, body=b"")
 
 
 def _text(status: int, text: str, *headers: tuple[bytes, bytes]) -> Page:
@@ -55,10 +61,23 @@ METHOD_NOT_ALLOWED: Final = _text(
 
 def foreign_origin(origin: bytes) -> Page:
     """The answer to a page of an origin that is not on the list."""
-    name = origin[:128].decode("latin-1")
-    return _text(
-        403, f"Pages of {name!r} may not call this gateway; its setting TROUPE_GATEWAY__CORS_ORIGINS lists who may."
+    return _forbidden(
+        f"Pages of {shown(origin)} may not call this gateway; its setting TROUPE_GATEWAY__CORS_ORIGINS lists who may."
     )
+
+
+def foreign_host(host: bytes) -> Page:
+    """The answer to a request to a server of another name."""
+    return _forbidden(
+        f"This gateway is not called {shown(host)}; its setting TROUPE_GATEWAY__ALLOWED_HOSTS lists its names besides "
+        "localhost and its own address. It does not answer to others, since any site can give its name this address."
+    )
+
+
+def _forbidden(text: str) -> Page:
+    """Said to gRPC clients too, which take the status from these headers where they are there."""
+    status = metadata.grpc_status(Code.PERMISSION_DENIED, text)
+    return _text(403, text, *status.pairs)
 
 
 def preflight(head: RequestHead, origin: bytes) -> Page:
