@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote
 
@@ -11,6 +12,7 @@ from google.protobuf.message import Message
 
 from gateway.wire.dialect import RequestError
 from gateway.wire.request import RequestHead
+from gateway.wire.shown import shown
 from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
 from troupe.api.orchestrator.v1 import task_pb2
 
@@ -18,7 +20,8 @@ RUN_TASK_FIELDS: Final = ("user_input", "request_id", "model", "conversation_id"
 _MAX_SEQUENCE: Final = (1 << 63) - 1
 _MAX_TASK_ID_CHARS: Final = 128
 _MAX_PARAMETERS: Final = 32
-_SHOWN_CHARS: Final = 80
+_LAST_EVENT_ID: Final = ("lasteventid", "evslasteventid")
+_AFTER_SEQUENCE: Final = "aftersequence"
 
 
 def run_task(body: bytes) -> pb.SubmitTaskRequest:
@@ -96,12 +99,6 @@ def check_known(names: Mapping[str, object], known: Sequence[str] | Mapping[str,
             raise RequestError(f"the {kind} {shown(name)} is not known here; known: {list_of_known}")
 
 
-def shown(value: object) -> str:
-    """A value for an error message, cut when it is long."""
-    text = repr(value)
-    return text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}…"
-
-
 def _text(name: str, value: object) -> str:
     if not isinstance(value, str):
         raise RequestError(f"`{name}` is {shown(value)}; send a string")
@@ -133,33 +130,48 @@ def no_query(query: bytes) -> None:
     Raises:
         RequestError: there are some.
     """
-    _query(query, ())
-
-
-def after_sequence(head: RequestHead, query: bytes) -> int:
-    """Where a stream goes on: `Last-Event-ID`, which reconnecting browsers send, else `?after_sequence=`.
-
-    Raises:
-        RequestError: neither a sequence nor nothing.
-    """
-    given = _query(query, ("after_sequence",)).get("after_sequence", "")
-    last_event_id = head.get(b"last-event-id").decode("latin-1")
-    # The URL stays what it was when a browser connects again, so the header is the newer one.
-    name, value = ("Last-Event-ID", last_event_id) if last_event_id else ("after_sequence", given)
-    if not value:
-        return 0
-    if not (value.isascii() and value.isdigit() and len(value) <= 19 and int(value) <= _MAX_SEQUENCE):
-        raise RequestError(f"`{name}` is {shown(value)}; send the sequence of the last event that you have, or 0")
-    return int(value)
-
-
-def _query(query: bytes, known: Sequence[str]) -> dict[str, str]:
     try:
         given = dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=_MAX_PARAMETERS))
     except ValueError:
-        raise RequestError(f"the query has more than {_MAX_PARAMETERS} parameters") from None
-    check_known(given, known, "parameter")
-    return given
+        raise RequestError(f"the query has more than {_MAX_PARAMETERS} parameters; none are known here") from None
+    check_known(given, (), "parameter")
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Where a stream goes on."""
+
+    after_sequence: int
+    reconnects: bool
+    """Whether a client says so that connects again by itself."""
+
+
+def cursor(head: RequestHead, query: bytes) -> Cursor:
+    """Where a stream goes on: the newest of `Last-Event-ID`, `?lastEventId=` and `?after_sequence=`.
+
+    Browsers send the first when they connect again, what stands in for them elsewhere the second; the rest of the URL
+    stays what it was. Parameters that are not known are let pass: they are marks against caches, or a proxy's.
+
+    Raises:
+        RequestError: one of them is no sequence.
+    """
+    last_event_id = head.get(b"last-event-id").decode("latin-1")
+    given = [("Last-Event-ID", last_event_id)] if last_event_id else []
+    parameters = parse_qsl(query.decode("latin-1"))
+    given += [(name, value) for name, value in parameters if _plain(name) in _LAST_EVENT_ID]
+    reconnects = bool(given)
+    given += [(name, value) for name, value in parameters if _plain(name) == _AFTER_SEQUENCE]
+    return Cursor(max([_sequence(name, value) for name, value in given], default=0), reconnects)
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("-", "").replace("_", "")
+
+
+def _sequence(name: str, value: str) -> int:
+    if not (value.isascii() and value.isdigit() and len(value) <= 19 and int(value) <= _MAX_SEQUENCE):
+        raise RequestError(f"`{name}` is {shown(value)}; send the sequence of the last event that you have, or 0")
+    return int(value)
 
 
 def from_fields(message: Message, fields: object, known: Sequence[str], where: str) -> None:
