@@ -24,6 +24,7 @@ from gateway.wire.hosts import HostPolicy
 from gateway.wire.http2_client import ClientLimits
 from gateway.wire.http2_server import Http2Limits
 from troupe.core.logs import get_logger
+from troupe.core.reflection import REFLECTION_SERVICES
 from troupe.core.server import Drain, admin_port, run
 
 
@@ -43,7 +44,7 @@ async def serve(settings: GatewaySettings, drain: Drain) -> None:
         health=lambda: pages.health(serving=pool.serving, draining=drain.started, problems=pool.problems),
         hosts=HostPolicy(settings.allowed_hosts, listen=settings.listen, own_name=socket.gethostname()),
         cors_policy=CorsPolicy(settings.cors_origins, scheme="http" if tls_files is None else "https"),
-        services=ServiceAllowList(settings.services),
+        services=ServiceAllowList((*settings.services, *(REFLECTION_SERVICES if settings.reflection else ()))),
         dialects=Dialects(
             methods,
             max_message_bytes=settings.max_message_bytes,

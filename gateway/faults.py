@@ -1,6 +1,7 @@
 """Statuses that the gateway itself ends calls with, in the form of every other error of Troupe."""
 
 import binascii
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -8,7 +9,7 @@ from gateway.wire.dialect import RequestError
 from gateway.wire.metadata import GrpcStatus, grpc_status
 from gateway.wire.status import Code
 from troupe.api.common.v1.error_pb2 import ErrorReason
-from troupe.core.errors import TroupeError
+from troupe.core.errors import FieldViolation, TroupeError
 
 INVALID_REQUEST: Final = ErrorReason.ERROR_REASON_INVALID_REQUEST
 MESSAGE_TOO_LARGE: Final = ErrorReason.ERROR_REASON_MESSAGE_TOO_LARGE
@@ -34,9 +35,13 @@ _RETRY_DELAYS: Final = {
 }
 
 
-def fault(reason: "ErrorReason.ValueType", message: str) -> GrpcStatus:
-    """The status for a reason, with `google.rpc.ErrorInfo` in its details, and `RetryInfo` where it is worth it."""
-    status = TroupeError(reason, message, retry_delay=_RETRY_DELAYS.get(reason)).to_status()
+def fault(reason: "ErrorReason.ValueType", message: str, violations: Sequence[tuple[str, str]] = ()) -> GrpcStatus:
+    """The status for a reason, with `google.rpc.ErrorInfo` in its details.
+
+    `BadRequest` stands there too where fields are to blame, and `RetryInfo` where another try is worth it.
+    """
+    fields = [FieldViolation(field, problem) for field, problem in violations]
+    status = TroupeError(reason, message, fields, retry_delay=_RETRY_DELAYS.get(reason)).to_status()
     details = binascii.b2a_base64(status.SerializeToString(), newline=False).rstrip(b"=")
     return grpc_status(Code(status.code), status.message, details)
 
@@ -44,4 +49,4 @@ def fault(reason: "ErrorReason.ValueType", message: str) -> GrpcStatus:
 def of_request(error: RequestError) -> GrpcStatus:
     """The status of a call whose request cannot be passed on."""
     reason = _OF_REQUESTS.get(error.code)
-    return grpc_status(error.code, str(error)) if reason is None else fault(reason, str(error))
+    return grpc_status(error.code, str(error)) if reason is None else fault(reason, str(error), error.violations)

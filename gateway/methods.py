@@ -20,6 +20,7 @@ from grpc_health.v1 import health_pb2
 from troupe import api
 from troupe.core.server import StartupError
 
+OWN_SERVICES: Final = b"/troupe.api."
 _IDEMPOTENCY: Final = MethodOptions.NO_SIDE_EFFECTS
 
 
@@ -35,6 +36,11 @@ class Method:
     no_side_effects: bool
     pool: DescriptorPool
     """Knows what stands in an `Any`."""
+
+    @property
+    def own(self) -> bool:
+        """Whether it is Troupe's."""
+        return self.path.startswith(OWN_SERVICES)
 
 
 class Methods:

@@ -8,6 +8,7 @@ from typing import Final, Protocol
 from gateway import faults
 from gateway.downstream.exchange import Downstream
 from gateway.faults import fault
+from gateway.methods import OWN_SERVICES
 from gateway.observation import Observer
 from gateway.upstream.connection import BackendConnection
 from gateway.upstream.pool import Waiting
@@ -22,8 +23,6 @@ from troupe.core.logs import get_logger
 # What may wait for a connection or for the backend's window before no more of the request is read.
 _EARLY_BYTES: Final = 64 << 10
 _CANCELLED: Final = b"%d" % status.Code.CANCELLED
-# The details of the gateway's own errors are part of this contract, not of those of other services behind it.
-_OWN_SERVICES: Final = b"/troupe.api."
 
 
 class Backends(Protocol):
@@ -106,7 +105,8 @@ class Call:
         """Ends the call with a status of the gateway's own."""
         if not self._over:
             self._cancel_stream()
-            self._end(reason if self._request.path.startswith(_OWN_SERVICES) else reason.without_details())
+            # Details of the gateway's own errors are part of this contract, not of those of other services behind it.
+            self._end(reason if self._request.path.startswith(OWN_SERVICES) else reason.without_details())
 
     # From the pool.
 

@@ -25,6 +25,9 @@ class GatewaySettings(ServiceSettings):
     services: tuple[str, ...] = Field(
         default=("troupe.api.*", "grpc.health.v1.Health"), description="services that can be called"
     )
+    reflection: bool = Field(
+        default=False, description="whether the backend's reflection can be called too, as `grpcurl` and `buf curl` do"
+    )
     descriptors: tuple[Path, ...] = Field(
         default=(), description="files of `FileDescriptorSet`s: methods besides Troupe's that can be called with JSON"
     )

@@ -4,7 +4,8 @@ https://protobuf.dev/programming-guides/json/
 """
 
 import re
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
 
 from google.protobuf import json_format, message_factory
 from google.protobuf.descriptor_pool import DescriptorPool
@@ -14,6 +15,10 @@ from gateway.methods import Method
 from gateway.wire.dialect import RequestError, ResponseError
 from gateway.wire.status import Code
 from gateway.wire.status_details import StatusDetail
+from troupe.core.errors import TroupeError
+from troupe.core.json_messages import read_json
+
+ReadT = TypeVar("ReadT")
 
 # Reading JSON takes up to 20 µs a value, in which no other call goes on: a few hundred milliseconds of it, no more.
 _MAX_OBJECTS: Final = 10_000
@@ -23,7 +28,11 @@ _NO_OBJECT: Final = re.compile(r"'\w+' object is not (?:iterable|subscriptable)"
 
 
 class JsonCodec:
-    """Translates the messages of a method. Fields that it does not know are left out, as other servers do."""
+    """Translates the messages of a method.
+
+    Fields and enum values that are not known are refused on Troupe's own services, and left out on others, as other
+    servers of Connect do.
+    """
 
     def __init__(self, path: bytes, method: Method | None) -> None:
         self._path = path
@@ -36,20 +45,10 @@ class JsonCodec:
     def request(self, message: bytes) -> bytes:
         """See `Codec`."""
         method = self._known()
-        parsed = method.request()
-        name = parsed.DESCRIPTOR.full_name
         _check_cost(message)
-        # The parser takes an empty list for an empty message; a few messages of protobuf's own are no objects in JSON.
-        if not message.lstrip().startswith(b"{") and not name.startswith("google.protobuf."):
-            raise RequestError(f"this is no {name} in JSON: an object in braces is expected")
-        try:
-            json_format.Parse(message, parsed, ignore_unknown_fields=True, descriptor_pool=method.pool)
-            return parsed.SerializeToString()
-        except UnicodeDecodeError as error:
-            raise RequestError(f"the JSON is not UTF-8: {error}") from None
-        except (json_format.ParseError, EncodeError) as error:
-            problem = _NO_OBJECT.sub("an object in braces is expected", str(error).rstrip("."))
-            raise RequestError(f"this is no {name} in JSON: {problem}") from None
+        if method.own:
+            return refusing(lambda: read_json(message, method.request(), pool=method.pool)).SerializeToString()
+        return _lenient(message, method)
 
     def response(self, message: bytes) -> bytes:
         """See `Codec`."""
@@ -79,6 +78,35 @@ def describe(detail: StatusDetail, pool: DescriptorPool) -> Any:
         return json_format.MessageToDict(kind.FromString(detail.value), descriptor_pool=pool)
     except (KeyError, DecodeError, json_format.Error, TypeError, ValueError):
         return None
+
+
+def refusing(read: Callable[[], ReadT]) -> ReadT:
+    """What `read` gives; what is wrong with the request, in the gateway's terms.
+
+    Raises:
+        RequestError: it has a field or a value that is not known, or is no JSON.
+    """
+    try:
+        return read()
+    except TroupeError as error:
+        named = [(violation.field, violation.description) for violation in error.violations if violation.field]
+        raise RequestError(error.message, violations=named) from None
+
+
+def _lenient(message: bytes, method: Method) -> bytes:
+    parsed = method.request()
+    name = parsed.DESCRIPTOR.full_name
+    # The parser takes an empty list for an empty message; a few messages of protobuf's own are no objects in JSON.
+    if not message.lstrip().startswith(b"{") and not name.startswith("google.protobuf."):
+        raise RequestError(f"this is no {name} in JSON: an object in braces is expected")
+    try:
+        json_format.Parse(message, parsed, ignore_unknown_fields=True, descriptor_pool=method.pool)
+        return parsed.SerializeToString()
+    except UnicodeDecodeError as error:
+        raise RequestError(f"the JSON is not UTF-8: {error}") from None
+    except (json_format.ParseError, EncodeError) as error:
+        problem = _NO_OBJECT.sub("an object in braces is expected", str(error).rstrip("."))
+        raise RequestError(f"this is no {name} in JSON: {problem}") from None
 
 
 def _check_cost(message: bytes) -> None:

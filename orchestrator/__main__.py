@@ -4,9 +4,10 @@ import asyncio
 from functools import partial
 
 from orchestrator.directory import AgentDirectory
+from orchestrator.models import ModelDirectory
 from orchestrator.rpc.admission import Admission
+from orchestrator.rpc.doors import MEMORY_DOOR, MODELS_DOOR
 from orchestrator.rpc.hub import Hub
-from orchestrator.rpc.memory_door import MEMORY_SERVICE, register_memory_door
 from orchestrator.rpc.registration import register_with_encoded_streams
 from orchestrator.rpc.service import OrchestratorServicer
 from orchestrator.rpc.submission import Submission
@@ -38,6 +39,8 @@ async def main(drain: Drain) -> None:
         ) as transitions,
         AgentDirectory(addresses=settings.agents) as directory,
         open_channel(settings.memory_address, max_message_bytes=settings.memory_max_message_bytes) as memory,
+        open_channel(settings.inference_address, retries=False) as inference,
+        ModelDirectory(inference) as models,
     ):
         tasks = TaskStore(redis=redis, partitions=partitions, transitions=transitions)
         hub = Hub(
@@ -59,6 +62,7 @@ async def main(drain: Drain) -> None:
             tasks=tasks,
             partitions=partitions,
             directory=directory,
+            models=models,
             admission=admission,
             task_timeout=settings.task_timeout,
             webhooks=settings.webhooks,
@@ -67,7 +71,8 @@ async def main(drain: Drain) -> None:
         servicer = OrchestratorServicer(tasks=tasks, submission=submission, hub=hub, directory=directory, drain=drain)
         services = {
             _SERVICE.full_name: partial(register_with_encoded_streams, servicer, _SERVICE),
-            MEMORY_SERVICE.full_name: partial(register_memory_door, channel=memory),
+            MEMORY_DOOR.service.full_name: partial(MEMORY_DOOR.register, channel=memory),
+            MODELS_DOOR.service.full_name: partial(MODELS_DOOR.register, channel=inference),
         }
         dependencies = {"redis": redis_check(redis, partitions), "agents": directory.check}
         async with (

@@ -73,6 +73,10 @@ class OrchestratorSettings(ServiceSettings):
     agents: tuple[str, ...] = ("127.0.0.1:50052",)
     memory_address: str = "127.0.0.1:50052"
     memory_max_message_bytes: int = Field(default=32 << 20, gt=0)
+    inference_address: str = Field(
+        default="127.0.0.1:50053",
+        description="`host:port` that is asked which models there are; while it cannot be reached, any name is taken",
+    )
     task_timeout: timedelta = timedelta(hours=1)
     retention: timedelta = timedelta(days=7)
     request_id_ttl: timedelta = timedelta(hours=24)

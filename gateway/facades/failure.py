@@ -55,7 +55,8 @@ class Failure:
     @classmethod
     def of_request(cls, error: RequestError) -> "Failure":
         """What is wrong with a request that is no call."""
-        return cls(error.code, str(error), "INVALID_REQUEST")
+        violations = tuple([{"field": name, "description": problem} for name, problem in error.violations])
+        return cls(error.code, str(error), "INVALID_REQUEST", violations=violations)
 
     @property
     def http_status(self) -> int:

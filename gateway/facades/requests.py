@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote
 
-from google.protobuf import json_format
 from google.protobuf.message import Message
 
+from gateway.transcoding import refusing
 from gateway.wire.dialect import RequestError
 from gateway.wire.request import RequestHead
 from gateway.wire.shown import shown
 from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
 from troupe.api.orchestrator.v1 import task_pb2
+from troupe.core.json_messages import fill
+from troupe.core.nearest import suggestion
 
 RUN_TASK_FIELDS: Final = ("user_input", "request_id", "model", "conversation_id", "labels")
 _MAX_SEQUENCE: Final = (1 << 63) - 1
@@ -30,8 +32,7 @@ def run_task(body: bytes) -> pb.SubmitTaskRequest:
     Raises:
         RequestError: it is not what it should be.
     """
-    fields = _object(body)
-    check_known(fields, RUN_TASK_FIELDS, "field")
+    fields = by_contract_names(_object(body), RUN_TASK_FIELDS, "field")
     texts = {name: _text(name, fields.get(name, "")) for name in RUN_TASK_FIELDS if name != "labels"}
     if not texts["user_input"].strip():
         raise RequestError("`user_input` is missing or blank; say in it what is to be done")
@@ -95,8 +96,31 @@ def check_known(names: Mapping[str, object], known: Sequence[str] | Mapping[str,
     """
     for name in names:
         if name not in known:
-            list_of_known = ", ".join(f"`{each}`" for each in known) or "none"
-            raise RequestError(f"the {kind} {shown(name)} is not known here; known: {list_of_known}")
+            problem = f"is not known here; {suggestion(name, known)}"
+            raise RequestError(f"the {kind} {shown(name)} {problem}", violations=[(shown(name)[1:-1], problem)])
+
+
+def by_contract_names(fields: Mapping[str, Any], known: Sequence[str], kind: str) -> dict[str, Any]:
+    """The fields under the names of the contract; clients may send their JSON names too, as everywhere.
+
+    Raises:
+        RequestError: a name is not among the known ones, or a field stands under both of its names.
+    """
+    contract = {json_name(name): name for name in known}
+    found: dict[str, Any] = {}
+    for name, value in fields.items():
+        own = contract.get(name, name)
+        if own in found:
+            raise RequestError(f"the {kind} {shown(own)} stands twice, under both of its names; send it once")
+        found[own] = value
+    check_known(found, known, kind)
+    return found
+
+
+def json_name(name: str) -> str:
+    """How protobuf JSON writes the name of a field."""
+    first, *rest = name.split("_")
+    return first + "".join(map(str.capitalize, rest))
 
 
 def _text(name: str, value: object) -> str:
@@ -175,16 +199,12 @@ def _sequence(name: str, value: str) -> int:
 
 
 def from_fields(message: Message, fields: object, known: Sequence[str], where: str) -> None:
-    """Fills a request from protobuf JSON under the names of the contract.
+    """Fills a request from protobuf JSON.
 
     Raises:
-        RequestError: a field is unknown, or has the wrong type.
+        RequestError: a field or a value is unknown, or has the wrong type.
     """
     if not isinstance(fields, dict):
         raise RequestError(f"`{where}` is {shown(fields)}; send an object")
-    check_known(fields, known, f"field of `{where}`")
-    try:
-        json_format.ParseDict(fields, message)
-    except json_format.Error as error:
-        problem = str(error).encode(errors="backslashreplace").decode()
-        raise RequestError(f"`{where}` cannot be read: {problem}") from None
+    own = by_contract_names(fields, known, f"field of `{where}`")
+    refusing(lambda: fill(message, own, path=where))

@@ -4,6 +4,7 @@ A call is gRPC on the backend's side. A dialect writes one call the way its clie
 the plain JSON of a page of its own. It does no I/O.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -17,9 +18,11 @@ class RequestError(ValueError):
 
     code: Code = Code.INVALID_ARGUMENT
 
-    def __init__(self, message: str, code: Code | None = None) -> None:
+    def __init__(self, message: str, code: Code | None = None, *, violations: Sequence[tuple[str, str]] = ()) -> None:
+        """`violations` are the paths of fields and what is wrong with each, where single fields can be named."""
         super().__init__(message)
         self.code = code if code is not None else type(self).code
+        self.violations = violations
 
 
 class ResponseError(ValueError):

@@ -89,7 +89,7 @@ class OrchestratorServicer:
 
     async def PlanTask(self, request: pb.PlanTaskRequest, context: Context) -> pb.PlanTaskResponse:
         """Plans and runs nothing."""
-        return pb.PlanTaskResponse(plan=self._submission.plan(request.task))
+        return pb.PlanTaskResponse(plan=await self._submission.plan(request.task))
 
     async def ListAgents(self, request: pb.ListAgentsRequest, context: Context) -> pb.ListAgentsResponse:
         """Lists the agents of every server."""

@@ -5,6 +5,7 @@ import time
 from datetime import timedelta
 
 from orchestrator.directory import AgentDirectory
+from orchestrator.models import ModelDirectory
 from orchestrator.planner.planning import make_plan
 from orchestrator.rpc.admission import Admission
 from orchestrator.store.new_step import NewStep
@@ -32,6 +33,7 @@ class Submission:
         tasks: TaskStore,
         partitions: Partitions,
         directory: AgentDirectory,
+        models: ModelDirectory,
         admission: Admission,
         task_timeout: timedelta,
         webhooks: WebhookSettings,
@@ -40,13 +42,16 @@ class Submission:
         self._tasks = tasks
         self._partitions = partitions
         self._directory = directory
+        self._models = models
         self._admission = admission
         self._task_timeout = task_timeout
         self._webhooks = webhooks
         self._keeping = keeping
 
-    def plan(self, spec: TaskSpec) -> Plan:
+    async def plan(self, spec: TaskSpec) -> Plan:
         """The plan that `submit` would run."""
+        if spec.model:
+            await self._models.check(spec.model, field="task.model")
         return make_plan(spec, agents=self._directory.agents.keys())
 
     def new_task_id(self, request_id: str) -> str:
@@ -60,7 +65,7 @@ class Submission:
         if spec.webhook_url:
             self._check_webhook(spec.webhook_url)
         began = time.perf_counter_ns()
-        plan = self.plan(spec)
+        plan = await self.plan(spec)
         plan_us = (time.perf_counter_ns() - began) // 1000
         task = self._new_task(task_id, spec, plan, request_id, plan_us)
         try:

@@ -24,6 +24,8 @@ MESSAGE_BYTES: Final = 1 << 20
 _PIECE_BYTES: Final = 768 << 10
 _FIRST_EVENTS: Final = 32
 _MOST_EVENTS: Final = 2_000
+# No log gets there; Redis counts to 2^63 - 1 and refuses what reaches beyond.
+_LAST_PLACE: Final = 1 << 62
 _GROWTH: Final = 4
 
 
@@ -67,7 +69,7 @@ class History:
         """
         trimmed, events = (previous.trimmed, previous.next_events) if previous else (0, _FIRST_EVENTS)
         while True:
-            start = max(0, after_sequence - trimmed)
+            start = min(max(0, after_sequence - trimmed), _LAST_PLACE)
             state, dropped, length, frames = await self._read(task_id, start, start + events - 1)
             newest = dropped + length
             if not dropped <= after_sequence <= newest:

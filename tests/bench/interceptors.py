@@ -20,6 +20,7 @@ from troupe.core.interceptors import server_interceptors
 from troupe.core.telemetry import spans
 
 CALLS, MESSAGES, ROUNDS = 2_000, 200, 7
+GET_TASK = pb.GetTaskRequest(task_id="task-1").SerializeToString()
 TRACEPARENT = ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 
 
@@ -54,7 +55,7 @@ async def watch_task(request: pb.WatchTaskRequest, _context: Any) -> AsyncIterat
 async def unary(method: str, handler: Any, *metadata: tuple[str, str]) -> float:
     async def call() -> None:
         found = await intercepted(method, handler)
-        await found.unary_unary(pb.GetTaskRequest(task_id="task-1"), Context(*metadata))
+        await found.unary_unary(received(found, GET_TASK), Context(*metadata))
 
     return await cost_us(call, CALLS)
 
@@ -62,10 +63,36 @@ async def unary(method: str, handler: Any, *metadata: tuple[str, str]) -> float:
 async def stream(method: str, handler: Any) -> float:
     async def call() -> None:
         found = await intercepted(method, handler)
-        async for _ in found.unary_stream(pb.WatchTaskRequest(task_id="task-1"), Context()):
+        async for _ in found.unary_stream(received(found, GET_TASK), Context()):
             pass
 
     return await cost_us(call, CALLS // 20) / MESSAGES
+
+
+async def requests_stream(method: str, handler: Any) -> float:
+    """A client's stream, as that of `RunTasks`."""
+
+    async def call() -> None:
+        found = await intercepted(method, handler)
+
+        async def requests() -> AsyncIterator[Any]:
+            for _ in range(MESSAGES):
+                yield received(found, GET_TASK)
+
+        await found.stream_unary(requests(), Context())
+
+    return await cost_us(call, CALLS // 20) / MESSAGES
+
+
+def received(found: Any, request: bytes) -> Any:
+    """A message as gRPC hands it over: decoded where the handler has it so."""
+    return found.request_deserializer(request) if found.request_deserializer is not None else request
+
+
+async def count_requests(requests: AsyncIterator[pb.GetTaskRequest], _context: Any) -> pb.GetTaskResponse:
+    async for _ in requests:
+        pass
+    return pb.GetTaskResponse()
 
 
 async def cost_us(call: Callable[[], Awaitable[None]], times: int) -> float:
@@ -102,11 +129,14 @@ async def intercepted(method: str, handler: Any) -> Any:
 async def main() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))  # the log line has its own cost
     service = "/troupe.api.orchestrator.v1.OrchestratorService/"
-    plain: Any = grpc.unary_unary_rpc_method_handler(get_task)
-    streamed: Any = grpc.unary_stream_rpc_method_handler(watch_task)
+    decode: Any = pb.GetTaskRequest.FromString
+    plain: Any = grpc.unary_unary_rpc_method_handler(get_task, decode)
+    streamed: Any = grpc.unary_stream_rpc_method_handler(watch_task, decode)
+    taken: Any = grpc.stream_unary_rpc_method_handler(count_requests, decode)
     print(f"unary            {await unary(service + 'GetTask', plain):6.2f} µs a call")
     print(f"unary, in a trace{await unary(service + 'GetTask', plain, TRACEPARENT):6.2f} µs a call")
     print(f"stream           {await stream(service + 'WatchTask', streamed):6.3f} µs a message")
+    print(f"client's stream  {await requests_stream(service + 'RunTasks', taken):6.3f} µs a message")
 
 
 def trace() -> None:

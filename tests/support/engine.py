@@ -45,6 +45,7 @@ class Engine:
             "TROUPE_ORCHESTRATOR__SERVER__GRACE_SECONDS": "1",
             "TROUPE_ORCHESTRATOR__REDIS_URL": self.redis.url,
             "TROUPE_ORCHESTRATOR__AGENTS": f'["{self.agents_address}"]',
+            "TROUPE_ORCHESTRATOR__INFERENCE_ADDRESS": "127.0.0.1:1",  # nobody's: no model is known, and none refused
             "TROUPE_ORCHESTRATOR__CHECKPOINT_SECONDS": "0.5",
             **settings,
         }

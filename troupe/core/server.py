@@ -11,7 +11,6 @@ from typing import Any, Final
 import grpc
 import grpc.aio
 import uvloop
-from grpc_reflection.v1alpha import reflection
 from pydantic import BaseModel, ConfigDict, Field
 
 from troupe.api.common.v1.error_pb2 import ErrorReason
@@ -20,6 +19,7 @@ from troupe.core.errors import TroupeError
 from troupe.core.health import Check, Health
 from troupe.core.interceptors import server_interceptors
 from troupe.core.logs import LogSettings, configure, get_logger
+from troupe.core.reflection import add_reflection
 from troupe.core.settings import SettingsError
 from troupe.core.telemetry.admin import admin_server
 from troupe.core.telemetry.settings import TelemetrySettings
@@ -101,8 +101,7 @@ async def serving(
     health = Health(services=list(services), dependencies=dependencies)
     health.register(server)
     if settings.reflection:
-        names = (*services, "grpc.health.v1.Health", reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, server)
+        add_reflection(server, services=(*services, "grpc.health.v1.Health"))
     address = _bind(server, settings.listen)
     async with AsyncExitStack() as stack:
         if settings.admin is not None:

@@ -8,12 +8,13 @@ from google.protobuf.message import Message
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.core.error_fitting import MAX_VIOLATIONS
 from troupe.core.errors import FieldViolation, TroupeError
+from troupe.core.unwritable import unwritable
 
 
 def check_rules(message: Message) -> None:
-    """Raises INVALID_REQUEST with every rule that the message breaks."""
-    if violations := protovalidate.collect_violations(message):
-        fields = [FieldViolation(_path(v.proto.field), _describe(v)) for v in violations]
+    """Raises INVALID_REQUEST with every rule that the message breaks, and every value that JSON could not write."""
+    broken = [FieldViolation(_path(v.proto.field), _describe(v)) for v in protovalidate.collect_violations(message)]
+    if fields := broken + unwritable(message):
         problem = "; ".join(
             f"`{f.field}` {f.description}" if f.field else f.description for f in fields[:MAX_VIOLATIONS]
         )

@@ -41,7 +41,12 @@ def stack_programs(settings: LocalSettings, ports: Ports, *, folder: Path) -> Se
         _service(
             "orchestrator",
             at["orchestrator"],
-            {"REDIS_URL": redis_url, "AGENTS": agents, "MEMORY_ADDRESS": at["agents"]},
+            {
+                "REDIS_URL": redis_url,
+                "AGENTS": agents,
+                "MEMORY_ADDRESS": at["agents"],
+                "INFERENCE_ADDRESS": at["inference"],
+            },
         ),
         _service("worker", at["worker"], {"REDIS_URL": redis_url, "AGENTS": agents}, module="orchestrator.worker"),
         _gateway(address(ports.take("gateway", _GATEWAY_PORT)), at["orchestrator"]),

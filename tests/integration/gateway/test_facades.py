@@ -69,7 +69,10 @@ async def test_run_a_task(tasks: tuple[TaskServer, str]) -> None:
         (b'{"user_input": 7}', "`user_input` is 7; send a string"),
         (b'{"user_input": "\\ud800"}', "surrogate"),
         (b'{"user_input": "a", "user_input": "b"}', "stands twice"),
-        (b'{"input": "a"}', "the field 'input' is not known here; known: `user_input`, `request_id`"),
+        (b'{"input": "a"}', "the field 'input' is not known here; did you mean `user_input`?"),
+        (b'{"user_input": "a", "memoryFilter": {}}', "the field 'memoryFilter' is not known here; known: `user_input`"),
+        (b'{"user_input": "a", "label": {}}', "did you mean `labels`?"),
+        (b'{"user_input": "a", "userInput": "b"}', "the field 'user_input' stands twice"),
         (b'{"user_input": "a", "labels": {"b": 1}}', "`labels.b` is 1"),
     ],
 )

@@ -147,9 +147,13 @@ async def test_bad_messages_are_answered(tasks: tuple[TaskServer, str], waiting:
         ({"stop": {}}, "known: `cancel`, `resolve_approval`"),
         ({"cancel": 1}, "`cancel` is 1; send an object"),
         ({"cancel": {"task_id": "other"}}, "'task_id' is not known here; known: `reason`"),
-        ({"cancel": {"reason": 5}}, "`cancel` cannot be read"),
-        ({"resolve_approval": {"decision": "YES"}}, "`resolve_approval` cannot be read"),
-        ('{"cancel": {"reason": "\\ud800"}}', "`cancel` cannot be read"),
+        ({"cancel": {"reason": 5}}, "`cancel.reason` is 5; send a string"),
+        ({"cancel": {"mode": "AFTER_STEP"}}, "did you mean `CANCEL_MODE_AFTER_STEP`?"),
+        ({"cancel": {"mode": True}}, "`cancel.mode` is true"),
+        ({"cancel": {"mod": 1}}, "did you mean `mode`?"),
+        ({"resolve_approval": {"decision": "YES"}}, '`resolve_approval.decision` is "YES"'),
+        ({"resolve_approval": {"stepId": "a", "step_id": "a"}}, "stands twice"),
+        ('{"cancel": {"reason": "\\ud800"}}', "surrogate"),
     ]:
         waiting.send(message)
         error = (await waiting.receive())["error"]

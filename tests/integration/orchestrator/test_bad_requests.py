@@ -139,11 +139,12 @@ async def test_bad_input_is_explained(stub: "Stub", case: str) -> None:
         assert any(violation.field in error.message for violation in error.violations)
 
 
-async def test_a_cursor_from_the_future_is_out_of_range(stub: "Stub") -> None:
+@pytest.mark.parametrize("after", [6, 999, 2**31, 2**62, 2**63 - 33, 2**63 - 2, 2**63 - 1])
+async def test_a_cursor_from_the_future_is_out_of_range(stub: "Stub", after: int) -> None:
     task_id = await submit(stub, spec(_STEP))
     await history(stub, task_id)
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await history(stub, task_id, after=999)
+        await history(stub, task_id, after=after)
     error = TroupeError.from_rpc(caught.value)
     assert error.code is grpc.StatusCode.OUT_OF_RANGE
     assert (error.metadata["oldest_sequence"], error.metadata["newest_sequence"]) == ("1", "5")

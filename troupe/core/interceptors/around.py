@@ -5,11 +5,13 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import grpc
 import grpc.aio
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
+
+from troupe.core.interceptors.decoding import Decode, Undecodable, refusing
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -79,28 +81,40 @@ class AroundInterceptor(grpc.aio.ServerInterceptor):
         return wrapped
 
     def _wrap(self, method: Method, handler: Any) -> Any:
-        codec: dict[str, Any] = {
-            "request_deserializer": handler.request_deserializer,
+        decode = handler.request_deserializer
+        streamed: dict[str, Any] = {
+            "request_deserializer": decode and refusing(decode),
             "response_serializer": handler.response_serializer,
         }
+        # Bytes, which are decoded here: gRPC would answer what it cannot decode before any of this runs, with UNKNOWN.
+        single: dict[str, Any] = {"response_serializer": handler.response_serializer}
         if handler.request_streaming and handler.response_streaming:
-            return grpc.stream_stream_rpc_method_handler(self._stream(method, handler.stream_stream), **codec)
+            return grpc.stream_stream_rpc_method_handler(self._stream(method, handler.stream_stream, None), **streamed)
         if handler.request_streaming:
-            return grpc.stream_unary_rpc_method_handler(self._unary(method, handler.stream_unary), **codec)
+            return grpc.stream_unary_rpc_method_handler(self._unary(method, handler.stream_unary, None), **streamed)
         if handler.response_streaming:
-            return grpc.unary_stream_rpc_method_handler(self._stream(method, handler.unary_stream), **codec)
-        return grpc.unary_unary_rpc_method_handler(self._unary(method, handler.unary_unary), **codec)
+            return grpc.unary_stream_rpc_method_handler(self._stream(method, handler.unary_stream, decode), **single)
+        return grpc.unary_unary_rpc_method_handler(self._unary(method, handler.unary_unary, decode), **single)
 
-    def _unary(self, method: Method, handle: Any) -> Any:
-        for interceptor in reversed(self._interceptors):  # nested: an exit stack costs twice as much
+    def _unary(self, method: Method, handle: Any, decode: Decode | None) -> Any:
+        outermost, *others = self._interceptors
+        for interceptor in reversed(others):  # nested: an exit stack costs twice as much
             handle = _inside(interceptor, method, handle)
-        return handle
+        if decode is None:
+            return _inside(outermost, method, handle)
+        return _decoding(outermost, method, handle, decode, refuse=self._unary(method, _refuse, None))
 
-    def _stream(self, method: Method, handle: Any) -> Any:
+    def _stream(self, method: Method, handle: Any, decode: Decode | None) -> Any:
         async def stream(request: Any, context: Context) -> AsyncIterator[Any]:
+            serve = handle
+            if decode is not None:
+                try:
+                    request = decode(request)
+                except DecodeError:
+                    request, serve = Undecodable(request, decode), _refuse
             async with AsyncExitStack() as stack:
                 await self._enter(stack, method, request, context)
-                responses = handle(request, context)
+                responses = serve(request, context)
                 if inspect.iscoroutine(responses):  # a handler that writes to the context, as that of health does
                     await responses
                     return
@@ -115,6 +129,22 @@ class AroundInterceptor(grpc.aio.ServerInterceptor):
             await stack.enter_async_context(interceptor.around(method, _single(request), context))
 
 
+async def _refuse(request: Undecodable, _context: Context) -> NoReturn:
+    raise request.error()
+
+
+def _decoding(interceptor: Interceptor, method: Method, handle: Any, decode: Decode, *, refuse: Any) -> Any:
+    async def unary(data: bytes, context: Context) -> Any:
+        try:
+            request = decode(data)
+        except DecodeError:
+            return await refuse(Undecodable(data, decode), context)
+        async with interceptor.around(method, request, context):
+            return await handle(request, context)
+
+    return unary
+
+
 def _inside(interceptor: Interceptor, method: Method, handle: Any) -> Any:
     async def unary(request: Any, context: Context) -> Any:
         async with interceptor.around(method, _single(request), context):
@@ -124,7 +154,7 @@ def _inside(interceptor: Interceptor, method: Method, handle: Any) -> Any:
 
 
 def _single(request: Any) -> Any:
-    return None if hasattr(request, "__aiter__") else request
+    return None if hasattr(request, "__aiter__") or isinstance(request, Undecodable) else request
 
 
 def ids_of(request: Message | None) -> Mapping[str, str | int]:

@@ -1,0 +1,1 @@
+"""Odd requests through every door of a running deployment: none may end in a defect."""
