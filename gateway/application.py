@@ -20,6 +20,7 @@ from gateway.wire.hosts import HostPolicy
 from gateway.wire.media import is_grpc
 from gateway.wire.metadata import GrpcStatus
 from gateway.wire.request import RequestHead
+from gateway.wire.shown import shown
 from troupe.core.ids import new_id
 
 _METHOD_PATH: Final = re.compile(rb"/([A-Za-z_][\w.]*)/([A-Za-z_]\w*)", re.ASCII)
@@ -129,7 +130,7 @@ class GatewayApplication:
     def _page(self, head: RequestHead) -> pages.Page:
         path = head.target.partition(b"?")[0]
         if head.method == b"POST":
-            return pages.UNKNOWN_MEDIA if _METHOD_PATH.fullmatch(path) else pages.NOT_FOUND
+            return pages.unknown_media(head.get(b"content-type")) if _METHOD_PATH.fullmatch(path) else pages.NOT_FOUND
         if head.method not in (b"GET", b"HEAD"):
             return pages.METHOD_NOT_ALLOWED
         if path == _HEALTH:
@@ -166,7 +167,7 @@ class GatewayApplication:
 
     def _refusal(self, path: bytes) -> GrpcStatus | None:
         if self._service_of(path) is None:
-            return fault(faults.NOT_IMPLEMENTED, f"the gateway knows no method {path.decode()!r}")
+            return fault(faults.NOT_IMPLEMENTED, f"the gateway knows no method {shown(path)}")
         if self._draining:
             return fault(faults.SERVER_DRAINING, "the gateway is stopping; connect again")
         if len(self._calls) >= self._max_concurrent_calls:

@@ -24,6 +24,7 @@ _MAX_TASK_ID_CHARS: Final = 128
 _MAX_PARAMETERS: Final = 32
 _LAST_EVENT_ID: Final = ("lasteventid", "evslasteventid")
 _AFTER_SEQUENCE: Final = "aftersequence"
+_BYTE_ORDER_MARK: Final = "\ufeff"  # with which Windows begins texts
 
 
 def run_task(body: bytes) -> pb.SubmitTaskRequest:
@@ -57,7 +58,7 @@ def _object(body: bytes) -> dict[str, Any]:
     try:
         return json_object(body.decode())
     except UnicodeDecodeError as error:
-        raise RequestError(f"the body is no UTF-8 ({error}); send JSON in UTF-8") from None
+        raise RequestError(f"the body is no UTF-8 ({error.reason} at byte {error.start}); send JSON in UTF-8") from None
 
 
 def json_object(text: str) -> dict[str, Any]:
@@ -67,7 +68,7 @@ def json_object(text: str) -> dict[str, Any]:
         RequestError: it is none.
     """
     try:
-        value = json.loads(text, object_pairs_hook=_distinct)
+        value = json.loads(text.removeprefix(_BYTE_ORDER_MARK), object_pairs_hook=_distinct)
     except RequestError:
         raise
     except ValueError as error:
@@ -142,7 +143,7 @@ def task_id_of(segment: bytes) -> str:
     try:
         task_id = unquote(segment.decode("latin-1"), errors="strict")
     except UnicodeDecodeError:
-        raise RequestError(f"the task id {shown(segment.decode('latin-1'))} is no UTF-8") from None
+        raise RequestError(f"the task id {shown(segment)} is no UTF-8") from None
     if len(task_id) > _MAX_TASK_ID_CHARS:
         raise RequestError(f"the task id has {len(task_id)} characters; ids have at most {_MAX_TASK_ID_CHARS}")
     return task_id
