@@ -1,6 +1,7 @@
 """Starts the gateway: `python -m gateway`."""
 
 import asyncio
+import socket
 from collections.abc import Mapping
 from contextlib import AsyncExitStack, suppress
 from functools import partial
@@ -19,6 +20,7 @@ from gateway.settings import GatewaySettings
 from gateway.tls import ServerTls, TlsFiles
 from gateway.upstream.pool import BackendPool, ReconnectPolicy
 from gateway.wire.cors import CorsPolicy
+from gateway.wire.hosts import HostPolicy
 from gateway.wire.http2_client import ClientLimits
 from gateway.wire.http2_server import Http2Limits
 from troupe.core.logs import get_logger
@@ -36,10 +38,12 @@ async def serve(settings: GatewaySettings, drain: Drain) -> None:
     )
     methods = Methods.load(settings.descriptors)
     metrics = CallMetrics(lambda path: methods.find(path) is not None)
+    tls_files = TlsFiles.of(settings.tls_certificate, settings.tls_key, settings.tls_client_ca)
     application = GatewayApplication(
         backends=pool,
         health=lambda: pages.health(serving=pool.serving, draining=drain.started, problems=pool.problems),
-        cors_policy=CorsPolicy(settings.cors_origins),
+        hosts=HostPolicy(settings.allowed_hosts, listen=settings.listen, own_name=socket.gethostname()),
+        cors_policy=CorsPolicy(settings.cors_origins, scheme="http" if tls_files is None else "https"),
         services=ServiceAllowList((*settings.services, *(REFLECTION_SERVICES if settings.reflection else ()))),
         dialects=Dialects(
             methods,
@@ -51,7 +55,6 @@ async def serve(settings: GatewaySettings, drain: Drain) -> None:
         observer=Observer(metrics, access_log=settings.access_log),
         assets=Assets.load(),
     )
-    tls_files = TlsFiles.of(settings.tls_certificate, settings.tls_key, settings.tls_client_ca)
     server = WebServer(
         application=application,
         limits=Http1Limits(

@@ -16,11 +16,15 @@ from gateway.observation import Observer
 from gateway.proxy import Backends, Call, CallRequest
 from gateway.wire import cors
 from gateway.wire.cors import CorsPolicy
+from gateway.wire.hosts import HostPolicy
+from gateway.wire.media import is_grpc
 from gateway.wire.metadata import GrpcStatus
 from gateway.wire.request import RequestHead
+from gateway.wire.shown import shown
 from troupe.core.ids import new_id
 
 _METHOD_PATH: Final = re.compile(rb"/([A-Za-z_][\w.]*)/([A-Za-z_]\w*)", re.ASCII)
+_HEALTH: Final = b"/healthz"
 _REQUEST_ID: Final = re.compile(rb"[\x21-\x7e]{1,128}")
 
 
@@ -56,6 +60,7 @@ class GatewayApplication:
         *,
         backends: Backends,
         health: Callable[[], pages.Page],
+        hosts: HostPolicy,
         cors_policy: CorsPolicy,
         services: ServiceAllowList,
         dialects: Dialects,
@@ -66,6 +71,7 @@ class GatewayApplication:
     ) -> None:
         self._backends = backends
         self._health = health
+        self._hosts = hosts
         self._cors = cors_policy
         self._services = services
         self._dialects = dialects
@@ -96,6 +102,10 @@ class GatewayApplication:
 
     def handle(self, head: RequestHead, downstream: Downstream) -> Upload | None:
         """See `Application`."""
+        # A client that names no host, as HTTP/1.0 lets it, is no browser.
+        if b"host" in head.fields and not self._hosts.allows(head.get(b"host")):
+            _send(downstream, _as_grpc(head, self._of_other_host(head)))
+            return None
         origin = head.get(b"origin")
         allowed = self._cors.allows(origin, head.get(b"host"))
         if head.method == b"OPTIONS" and origin and head.get(b"access-control-request-method"):
@@ -105,20 +115,25 @@ class GatewayApplication:
         if isinstance(wanted, pages.Page):
             _send(downstream, wanted, origin if allowed else b"")
         elif not allowed:
-            _send(downstream, pages.foreign_origin(origin))
+            _send(downstream, _as_grpc(head, pages.foreign_origin(origin)))
         elif isinstance(wanted, Asked):
             return self._call(head, origin, wanted, downstream)
         else:
             return wanted.open(partial(self._call, head, origin), downstream)
         return None
 
+    def _of_other_host(self, head: RequestHead) -> pages.Page:
+        if head.target == _HEALTH and head.method in (b"GET", b"HEAD"):  # probes call by any name
+            return self._health().without_body()
+        return pages.foreign_host(head.get(b"host"))
+
     def _page(self, head: RequestHead) -> pages.Page:
         path = head.target.partition(b"?")[0]
         if head.method == b"POST":
-            return pages.UNKNOWN_MEDIA if _METHOD_PATH.fullmatch(path) else pages.NOT_FOUND
+            return pages.unknown_media(head.get(b"content-type")) if _METHOD_PATH.fullmatch(path) else pages.NOT_FOUND
         if head.method not in (b"GET", b"HEAD"):
             return pages.METHOD_NOT_ALLOWED
-        if path == b"/healthz":
+        if path == _HEALTH:
             return self._health()
         if page := self._assets.find(
             path, accept_encoding=head.get(b"accept-encoding"), if_none_match=head.get(b"if-none-match")
@@ -152,7 +167,7 @@ class GatewayApplication:
 
     def _refusal(self, path: bytes) -> GrpcStatus | None:
         if self._service_of(path) is None:
-            return fault(faults.NOT_IMPLEMENTED, f"the gateway knows no method {path.decode()!r}")
+            return fault(faults.NOT_IMPLEMENTED, f"the gateway knows no method {shown(path)}")
         if self._draining:
             return fault(faults.SERVER_DRAINING, "the gateway is stopping; connect again")
         if len(self._calls) >= self._max_concurrent_calls:
@@ -165,6 +180,11 @@ class GatewayApplication:
         match = _METHOD_PATH.fullmatch(path)
         service = match[1].decode() if match else ""
         return service if self._services.allows(service) else None
+
+
+def _as_grpc(head: RequestHead, page: pages.Page) -> pages.Page:
+    """A refusal whose status stands in its headers: gRPC clients take no body behind one."""
+    return page.without_body() if head.http2 and is_grpc(head.get(b"content-type")) else page
 
 
 def _send(downstream: Downstream, page: pages.Page, origin: bytes = b"") -> None:

@@ -16,7 +16,7 @@ from gateway.wire.connect_unary import ConnectGet, ConnectUnary
 from gateway.wire.dialect import Dialect
 from gateway.wire.framing import MessageScanner
 from gateway.wire.grpc_web import Grpc, grpc_web
-from gateway.wire.media import is_grpc, parse_media
+from gateway.wire.media import is_grpc, is_protobuf, parse_media
 from gateway.wire.request import RequestHead
 
 # With a dot, so that `application/json` may be posted to pages of other kinds.
@@ -48,11 +48,16 @@ class Dialects:
             return None
         content_type = head.get(b"content-type")
         media = parse_media(content_type, head.get(b"accept"))
+        if media is None and not (head.http2 and is_grpc(content_type)):
+            return self._connect_post(head)
+        method = self._methods.find(head.target)
+        # What methods speak that are not known is between their server and the client.
+        if method is not None and not is_protobuf(content_type):
+            return None
+        scanner = self._scanner(method)
         if media is not None:
-            return Asked(head.target, grpc_web(head, media, self._scanner(self._methods.find(head.target))))
-        if head.http2 and is_grpc(content_type):
-            return Asked(head.target, Grpc(head, content_type, self._scanner(self._methods.find(head.target))))
-        return self._connect_post(head)
+            return Asked(head.target, grpc_web(head, media, scanner))
+        return Asked(head.target, Grpc(head, content_type, scanner))
 
     def _connect_post(self, head: RequestHead) -> Asked | None:
         media = parse_connect_media(head.get(b"content-type"))

@@ -1,10 +1,12 @@
 """Settings of the gateway."""
 
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from gateway.wire.cors import check_origins
+from gateway.wire.hosts import check_hosts
 from troupe.core.settings import HostPort, ListenAddress, ServiceSettings
 from troupe.core.settings_view import print_sections
 
@@ -28,7 +30,12 @@ class GatewaySettings(ServiceSettings):
     descriptors: tuple[Path, ...] = Field(
         default=(), description="files of `FileDescriptorSet`s: methods besides Troupe's that can be called with JSON"
     )
-    cors_origins: tuple[str, ...] = Field(
+    allowed_hosts: Annotated[tuple[str, ...], AfterValidator(check_hosts)] = Field(
+        default=(),
+        description="names by which this gateway may be called, besides those of loopback and the address in `listen`, "
+        "or any address where that is not loopback's; `*.example.org` stands for all below, `*` for every name",
+    )
+    cors_origins: Annotated[tuple[str, ...], AfterValidator(check_origins)] = Field(
         default=("http://localhost:*", "http://127.0.0.1:*"),
         description="origins whose pages may call; `:*` stands for any port, `*` for every origin",
     )

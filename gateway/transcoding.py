@@ -3,7 +3,7 @@
 https://protobuf.dev/programming-guides/json/
 """
 
-import re
+from codecs import BOM_UTF8
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
@@ -11,8 +11,10 @@ from google.protobuf import json_format, message_factory
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import DecodeError, EncodeError, Message
 
+from gateway.json_terms import in_json_terms
 from gateway.methods import Method
 from gateway.wire.dialect import RequestError, ResponseError
+from gateway.wire.shown import shown
 from gateway.wire.status import Code
 from gateway.wire.status_details import StatusDetail
 from troupe.core.errors import TroupeError
@@ -23,8 +25,6 @@ ReadT = TypeVar("ReadT")
 # Reading JSON takes up to 20 µs a value, in which no other call goes on: a few hundred milliseconds of it, no more.
 _MAX_OBJECTS: Final = 10_000
 _MAX_VALUES: Final = 50_000
-# What the parser says of a field that should hold a message.
-_NO_OBJECT: Final = re.compile(r"'\w+' object is not (?:iterable|subscriptable)")
 
 
 class JsonCodec:
@@ -45,6 +45,7 @@ class JsonCodec:
     def request(self, message: bytes) -> bytes:
         """See `Codec`."""
         method = self._known()
+        message = message.removeprefix(BOM_UTF8)  # with which Windows begins texts
         _check_cost(message)
         if method.own:
             return refusing(lambda: read_json(message, method.request(), pool=method.pool)).SerializeToString()
@@ -59,12 +60,12 @@ class JsonCodec:
         except DecodeError as error:
             raise ResponseError(f"the backend sent what is no {name}: {error}") from None
         except (json_format.Error, TypeError, ValueError) as error:
-            raise ResponseError(f"this {name} cannot be written in JSON: {error}") from None
+            raise ResponseError(f"this {name} cannot be written in JSON: {in_json_terms(str(error))}") from None
 
     def _known(self) -> Method:
         if self._method is None:
             raise RequestError(
-                f"the gateway cannot read JSON for {self._path.decode('latin-1')!r}: it knows no such method; "
+                f"the gateway cannot read JSON for {shown(self._path)}: it knows no such method; "
                 "its setting TROUPE_GATEWAY__DESCRIPTORS names the files that describe methods",
                 Code.UNIMPLEMENTED,
             )
@@ -103,9 +104,9 @@ def _lenient(message: bytes, method: Method) -> bytes:
         json_format.Parse(message, parsed, ignore_unknown_fields=True, descriptor_pool=method.pool)
         return parsed.SerializeToString()
     except UnicodeDecodeError as error:
-        raise RequestError(f"the JSON is not UTF-8: {error}") from None
+        raise RequestError(f"the JSON is not UTF-8: {error.reason} at byte {error.start}") from None
     except (json_format.ParseError, EncodeError) as error:
-        problem = _NO_OBJECT.sub("an object in braces is expected", str(error).rstrip("."))
+        problem = in_json_terms(str(error).rstrip("."))
         raise RequestError(f"this is no {name} in JSON: {problem}") from None
 
 

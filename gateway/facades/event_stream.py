@@ -43,10 +43,12 @@ class _Events(WatchCall):
 
     name: ClassVar[str] = "sse"
 
-    def __init__(self, head: RequestHead, request: pb.WatchTaskRequest) -> None:
+    def __init__(self, head: RequestHead, request: pb.WatchTaskRequest, *, reconnects: bool) -> None:
+        """`reconnects`: the client connects again by itself, and would never try again if it was told 503."""
         super().__init__(head, request)
         self.committed = False
         """Whether the client has seen the head of the response."""
+        self._reconnects = reconnects
 
     def begin(self, metadata: Headers) -> ResponseHead | None:
         """See `Dialect`."""
@@ -63,11 +65,6 @@ class _Events(WatchCall):
         if failure is not None:
             return failure.ending()
         return Ending(_NO_MORE if self._request.after_sequence else ResponseHead(200, _HEADERS))
-
-    @property
-    def _reconnects(self) -> bool:
-        """Whether a browser connects again by itself, and would never try again if it was told 503."""
-        return bool(self._head.get(b"last-event-id"))
 
     def _write(self, event: NamedEvent) -> bytes:
         if event.name == CHECKPOINT:
@@ -88,8 +85,10 @@ class EventStream:
     by the status, but not for longer than a moment; and it keeps the stream open while nothing happens.
     """
 
-    def __init__(self, head: RequestHead, request: pb.WatchTaskRequest, *, idle_seconds: float) -> None:
-        self._events = _Events(head, request)
+    def __init__(
+        self, head: RequestHead, request: pb.WatchTaskRequest, *, reconnects: bool, idle_seconds: float
+    ) -> None:
+        self._events = _Events(head, request, reconnects=reconnects)
         self._idle_seconds = idle_seconds
         self._downstream: Downstream
         self._call: OpenedCall | None = None

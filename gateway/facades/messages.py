@@ -14,6 +14,7 @@ from gateway.wire.hpack_blocks import Headers
 from gateway.wire.json_text import compact_json
 from gateway.wire.metadata import GrpcStatus
 from gateway.wire.request import RequestHead
+from gateway.wire.shown import shown
 from gateway.wire.status import Code
 from gateway.wire.timeout import parse_grpc_timeout
 from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
@@ -70,7 +71,7 @@ class MessageReader(Generic[MessageT]):
         try:
             return self._kind.FromString(message)
         except DecodeError as error:
-            raise ResponseError(f"the backend sent what is no {self._kind.__name__} ({error})") from None
+            raise ResponseError(f"the backend sent what is no {self._kind.DESCRIPTOR.full_name} ({error})") from None
 
 
 class TaskCall(ABC):
@@ -150,8 +151,8 @@ class JsonCall(TaskCall):
     def open(self) -> Opening:
         """See `Dialect`."""
         if self._max_body_bytes and self._head.get(b"content-encoding") not in {b"", b"identity"}:
-            encoding = self._head.get(b"content-encoding").decode("latin-1")
-            raise RequestError(f"the body has the `content-encoding` {encoding!r}; send it as it is")
+            encoding = shown(self._head.get(b"content-encoding"))
+            raise RequestError(f"the body has the `content-encoding` {encoding}; send it as it is")
         return super().open()
 
     def request(self, data: bytes) -> bytes:

@@ -43,14 +43,23 @@ _TASK_ID: Final[Schema] = {
 _AFTER: Final[Schema] = {
     "name": "after_sequence",
     "in": "query",
-    "description": "Goes on behind this event; 0 or nothing starts with the first.",
+    "description": (
+        "Goes on behind this event; 0 or nothing starts with the first. The newest of this and the next counts; other "
+        "parameters are let pass."
+    ),
     "schema": {"type": "integer", "minimum": 0},
     "example": 17,
 }
 _LAST_EVENT_ID: Final[Schema] = {
     "name": "Last-Event-ID",
     "in": "header",
-    "description": "The same, as reconnecting browsers send it; goes before `after_sequence`.",
+    "description": "The same, as reconnecting browsers send it.",
+    "schema": {"type": "integer", "minimum": 0},
+}
+_LAST_EVENT_ID_PARAMETER: Final[Schema] = {
+    "name": "lastEventId",
+    "in": "query",
+    "description": "The same, as what stands in for `EventSource` elsewhere sends it.",
     "schema": {"type": "integer", "minimum": 0},
 }
 _EVENT_EXAMPLE: Final = {
@@ -153,7 +162,7 @@ def _stream() -> Schema:
             "wrong in mid-stream is told by the event `error` with an `ErrorAnswer`; so is a backend that is down when "
             "a browser connects again, since it would give up at a 503."
         ),
-        "parameters": [_TASK_ID, _AFTER, _LAST_EVENT_ID],
+        "parameters": [_TASK_ID, _AFTER, _LAST_EVENT_ID_PARAMETER, _LAST_EVENT_ID],
         "responses": {
             "200": {
                 "description": "The events.",
@@ -196,7 +205,7 @@ def _socket() -> Schema:
             "when the request can never succeed or messages come too fast, 1009 when one is too long, 1011 when the "
             'backend fails. The message `{"cancel": {"reason": "enough"}}` cancels the task.'
         ),
-        "parameters": [_TASK_ID, _AFTER],
+        "parameters": [_TASK_ID, _AFTER, _LAST_EVENT_ID_PARAMETER],
         "responses": {
             "101": {"description": "The socket is open.", "content": _json(_ref("SocketEvent"), event)},
             "403": {"description": "Pages of this origin may not call."},

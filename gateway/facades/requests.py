@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote
 
@@ -11,6 +12,7 @@ from google.protobuf.message import Message
 from gateway.transcoding import refusing
 from gateway.wire.dialect import RequestError
 from gateway.wire.request import RequestHead
+from gateway.wire.shown import shown
 from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
 from troupe.api.orchestrator.v1 import task_pb2
 from troupe.core.json_messages import fill
@@ -20,7 +22,9 @@ RUN_TASK_FIELDS: Final = ("user_input", "request_id", "model", "conversation_id"
 _MAX_SEQUENCE: Final = (1 << 63) - 1
 _MAX_TASK_ID_CHARS: Final = 128
 _MAX_PARAMETERS: Final = 32
-_SHOWN_CHARS: Final = 80
+_LAST_EVENT_ID: Final = ("lasteventid", "evslasteventid")
+_AFTER_SEQUENCE: Final = "aftersequence"
+_BYTE_ORDER_MARK: Final = "\ufeff"  # with which Windows begins texts
 
 
 def run_task(body: bytes) -> pb.SubmitTaskRequest:
@@ -54,7 +58,7 @@ def _object(body: bytes) -> dict[str, Any]:
     try:
         return json_object(body.decode())
     except UnicodeDecodeError as error:
-        raise RequestError(f"the body is no UTF-8 ({error}); send JSON in UTF-8") from None
+        raise RequestError(f"the body is no UTF-8 ({error.reason} at byte {error.start}); send JSON in UTF-8") from None
 
 
 def json_object(text: str) -> dict[str, Any]:
@@ -64,7 +68,7 @@ def json_object(text: str) -> dict[str, Any]:
         RequestError: it is none.
     """
     try:
-        value = json.loads(text, object_pairs_hook=_distinct)
+        value = json.loads(text.removeprefix(_BYTE_ORDER_MARK), object_pairs_hook=_distinct)
     except RequestError:
         raise
     except ValueError as error:
@@ -120,12 +124,6 @@ def json_name(name: str) -> str:
     return first + "".join(map(str.capitalize, rest))
 
 
-def shown(value: object) -> str:
-    """A value for an error message, cut when it is long."""
-    text = repr(value)
-    return text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}…"
-
-
 def _text(name: str, value: object) -> str:
     if not isinstance(value, str):
         raise RequestError(f"`{name}` is {shown(value)}; send a string")
@@ -145,7 +143,7 @@ def task_id_of(segment: bytes) -> str:
     try:
         task_id = unquote(segment.decode("latin-1"), errors="strict")
     except UnicodeDecodeError:
-        raise RequestError(f"the task id {shown(segment.decode('latin-1'))} is no UTF-8") from None
+        raise RequestError(f"the task id {shown(segment)} is no UTF-8") from None
     if len(task_id) > _MAX_TASK_ID_CHARS:
         raise RequestError(f"the task id has {len(task_id)} characters; ids have at most {_MAX_TASK_ID_CHARS}")
     return task_id
@@ -157,33 +155,48 @@ def no_query(query: bytes) -> None:
     Raises:
         RequestError: there are some.
     """
-    _query(query, ())
-
-
-def after_sequence(head: RequestHead, query: bytes) -> int:
-    """Where a stream goes on: `Last-Event-ID`, which reconnecting browsers send, else `?after_sequence=`.
-
-    Raises:
-        RequestError: neither a sequence nor nothing.
-    """
-    given = _query(query, ("after_sequence",)).get("after_sequence", "")
-    last_event_id = head.get(b"last-event-id").decode("latin-1")
-    # The URL stays what it was when a browser connects again, so the header is the newer one.
-    name, value = ("Last-Event-ID", last_event_id) if last_event_id else ("after_sequence", given)
-    if not value:
-        return 0
-    if not (value.isascii() and value.isdigit() and len(value) <= 19 and int(value) <= _MAX_SEQUENCE):
-        raise RequestError(f"`{name}` is {shown(value)}; send the sequence of the last event that you have, or 0")
-    return int(value)
-
-
-def _query(query: bytes, known: Sequence[str]) -> dict[str, str]:
     try:
         given = dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=_MAX_PARAMETERS))
     except ValueError:
-        raise RequestError(f"the query has more than {_MAX_PARAMETERS} parameters") from None
-    check_known(given, known, "parameter")
-    return given
+        raise RequestError(f"the query has more than {_MAX_PARAMETERS} parameters; none are known here") from None
+    check_known(given, (), "parameter")
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Where a stream goes on."""
+
+    after_sequence: int
+    reconnects: bool
+    """Whether a client says so that connects again by itself."""
+
+
+def cursor(head: RequestHead, query: bytes) -> Cursor:
+    """Where a stream goes on: the newest of `Last-Event-ID`, `?lastEventId=` and `?after_sequence=`.
+
+    Browsers send the first when they connect again, what stands in for them elsewhere the second; the rest of the URL
+    stays what it was. Parameters that are not known are let pass: they are marks against caches, or a proxy's.
+
+    Raises:
+        RequestError: one of them is no sequence.
+    """
+    last_event_id = head.get(b"last-event-id").decode("latin-1")
+    given = [("Last-Event-ID", last_event_id)] if last_event_id else []
+    parameters = parse_qsl(query.decode("latin-1"))
+    given += [(name, value) for name, value in parameters if _plain(name) in _LAST_EVENT_ID]
+    reconnects = bool(given)
+    given += [(name, value) for name, value in parameters if _plain(name) == _AFTER_SEQUENCE]
+    return Cursor(max([_sequence(name, value) for name, value in given], default=0), reconnects)
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("-", "").replace("_", "")
+
+
+def _sequence(name: str, value: str) -> int:
+    if not (value.isascii() and value.isdigit() and len(value) <= 19 and int(value) <= _MAX_SEQUENCE):
+        raise RequestError(f"`{name}` is {shown(value)}; send the sequence of the last event that you have, or 0")
+    return int(value)
 
 
 def from_fields(message: Message, fields: object, known: Sequence[str], where: str) -> None:

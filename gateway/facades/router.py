@@ -11,6 +11,7 @@ from gateway.facades.websocket import SocketLimits, TaskSocket
 from gateway.pages import Page
 from gateway.wire.dialect import RequestError
 from gateway.wire.request import RequestHead
+from gateway.wire.shown import shown
 from gateway.wire.status import Code
 from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
 
@@ -54,15 +55,18 @@ class Facades:
         return None
 
     def _stream(self, head: RequestHead, segment: bytes, query: bytes) -> Facade:
-        return EventStream(head, _watch_request(head, segment, query), idle_seconds=self._idle_seconds)
+        cursor = requests.cursor(head, query)
+        request = _watch_request(segment, cursor)
+        return EventStream(head, request, reconnects=cursor.reconnects, idle_seconds=self._idle_seconds)
 
     def _socket(self, head: RequestHead, segment: bytes, query: bytes) -> Facade | Page:
-        return handshake.refusal(head) or TaskSocket(head, _watch_request(head, segment, query), self._socket_limits)
+        return handshake.refusal(head) or TaskSocket(
+            head, _watch_request(segment, requests.cursor(head, query)), self._socket_limits
+        )
 
 
-def _watch_request(head: RequestHead, segment: bytes, query: bytes) -> pb.WatchTaskRequest:
-    task_id = requests.task_id_of(segment)
-    return pb.WatchTaskRequest(task_id=task_id, after_sequence=requests.after_sequence(head, query))
+def _watch_request(segment: bytes, cursor: requests.Cursor) -> pb.WatchTaskRequest:
+    return pb.WatchTaskRequest(task_id=requests.task_id_of(segment), after_sequence=cursor.after_sequence)
 
 
 def _with(head: RequestHead, methods: bytes, page: Page) -> Page:
@@ -73,5 +77,5 @@ def _wrong_method(head: RequestHead, methods: bytes) -> Page | None:
     if head.method in methods.split(b", "):
         return None
     path = head.target.partition(b"?")[0].decode("latin-1")
-    message = f"{requests.shown(path)} is called with {methods.decode()}"
+    message = f"{shown(path)} is called with {methods.decode()}"
     return Failure(Code.UNIMPLEMENTED, message, "NOT_IMPLEMENTED").page(405, (b"allow", methods + b", OPTIONS"))

@@ -1,17 +1,23 @@
 """The backends: a few long-lived connections to each, opened again when they are lost."""
 
 import asyncio
+import os
 import random
+import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from gateway.upstream.connection import BackendConnection
 from gateway.upstream.health import HealthWatch
 from gateway.wire.http2_client import ClientLimits
 from troupe.core.channels import KEEPALIVE_TIME_MS, KEEPALIVE_TIMEOUT_MS
 from troupe.core.logs import get_logger
+
+
+_ERRNO: Final = re.compile(r"\[Errno (\d+)\]")
+_SILENT: Final = "does not answer"
 
 
 class Waiting(Protocol):
@@ -160,7 +166,7 @@ class BackendPool:
             async with asyncio.timeout(self._reconnect.connect_timeout_seconds):
                 return await BackendConnection.open(slot.address, self._limits)
         except (OSError, TimeoutError) as error:
-            problem = str(error) or "does not answer"
+            problem = _problem(error)
             if slot.problem != problem:
                 get_logger().warning("backend cannot be reached", backend=slot.address, problem=problem)
             slot.problem = problem
@@ -216,6 +222,12 @@ class BackendPool:
         for call in [call for call, hopes in self._waiting.items() if not hopes]:
             self.leave(call)
             call.refuse(f"no backend can be reached ({message}); call again in a moment")
+
+
+def _problem(error: OSError) -> str:
+    """Why there is no connection, in the system's words; a name may have several addresses."""
+    numbers = dict.fromkeys(_ERRNO.findall(str(error)))
+    return "; ".join([os.strerror(int(number)) for number in numbers]) or error.strerror or str(error) or _SILENT
 
 
 async def _ping(connection: BackendConnection) -> None:

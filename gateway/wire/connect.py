@@ -12,6 +12,7 @@ from gateway.wire.connect_errors import Describe
 from gateway.wire.dialect import Opening, RequestError, ResponseError
 from gateway.wire.framing import MessageCutter, MessageLimitError, MessageTooLargeError
 from gateway.wire.hpack_blocks import Headers
+from gateway.wire.shown import shown
 from gateway.wire.status import Code
 from gateway.wire.timeout import TimeoutFormatError
 
@@ -66,7 +67,7 @@ def check_version(version: bytes, wanted: bytes, name: str) -> None:
         RequestError: it is another.
     """
     if version not in (b"", wanted):
-        raise RequestError(f"`{name}` is {version!r}; the version here is {wanted.decode()!r}")
+        raise RequestError(f"`{name}` is {shown(version)}; the version here is {shown(wanted)}")
 
 
 def is_gzip(encoding: bytes, name: str) -> bool:
@@ -79,7 +80,7 @@ def is_gzip(encoding: bytes, name: str) -> bool:
         return True
     if encoding in (b"", compression.IDENTITY):
         return False
-    raise RequestError(f"`{name}` is {encoding!r}; the supported ones are gzip and identity", Code.UNIMPLEMENTED)
+    raise RequestError(f"`{name}` is {shown(encoding)}; the supported ones are gzip and identity", Code.UNIMPLEMENTED)
 
 
 def opening(*, timeout_ms: bytes, codec: Codec | None, request_gzip: bool, accepts_gzip: bool) -> Opening:
@@ -98,7 +99,7 @@ def opening(*, timeout_ms: bytes, codec: Codec | None, request_gzip: bool, accep
     if not timeout_ms:
         return Opening(tuple(headers), None)
     if _TIMEOUT.fullmatch(timeout_ms) is None:
-        raise TimeoutFormatError(f"`connect-timeout-ms` is {timeout_ms!r}; it must be 1 to 10 digits")
+        raise TimeoutFormatError(f"`connect-timeout-ms` is {shown(timeout_ms)}; it must be 1 to 10 digits")
     milliseconds = int(timeout_ms)
     headers.append((b"grpc-timeout", _grpc_timeout(milliseconds)))
     return Opening(tuple(headers), milliseconds / 1000)
@@ -131,7 +132,7 @@ def decompress_response(message: bytes, encoding: bytes, max_bytes: int) -> byte
         ResponseError: it is no gzip, or too long.
     """
     if encoding != compression.GZIP:
-        raise ResponseError(f"the backend compressed a message in a way that nobody asked for: {encoding!r}")
+        raise ResponseError(f"the backend compressed a message in a way that nobody asked for: {shown(encoding)}")
     try:
         return compression.decompress(message, max_bytes)
     except compression.CompressionError as error:

@@ -13,9 +13,10 @@ from gateway.wire.dialect import RequestError
 
 CODECS: Final = (b"proto", b"json")
 _FORM: Final = re.compile(
-    rb"application/(connect\+)?(proto|json)[ \t]*(?:;[ \t]*charset[ \t]*=[ \t]*(?:utf-8|\"utf-8\")[ \t]*)?",
+    rb"application/(connect\+)?(proto|json)[ \t]*(?:;[ \t]*charset[ \t]*=[ \t]*(?:utf-?8|\"utf-?8\")[ \t]*)?;?[ \t]*",
     re.IGNORECASE,
 )
+_CHARSET: Final = re.compile(rb";[ \t]*charset[ \t]*=[ \t]*(\"[^\"]*\"|[^;\"\s]+)", re.IGNORECASE)
 # A plus sign that was not escaped has become a space.
 _FROM_URL: Final = bytes.maketrans(b"-_ ", b"+/+")
 
@@ -44,6 +45,12 @@ def parse_connect_media(content_type: bytes) -> ConnectMedia | None:
     """Reads a `content-type`; None when it is none of Connect's."""
     match = _FORM.fullmatch(content_type)
     return None if match is None else ConnectMedia(match[2].lower(), match[1] is not None)
+
+
+def charset_of(content_type: bytes) -> bytes:
+    """The charset that a `content-type` names, empty where it names none."""
+    match = _CHARSET.search(content_type)
+    return b"" if match is None else match[1].strip(b'"')
 
 
 @dataclass(frozen=True, slots=True)

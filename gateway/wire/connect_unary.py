@@ -24,6 +24,7 @@ from gateway.wire.framing import MessageCutter, MessageTooLargeError, message_fr
 from gateway.wire.hpack_blocks import Headers
 from gateway.wire.metadata import GrpcStatus
 from gateway.wire.request import RequestHead
+from gateway.wire.shown import shown
 from gateway.wire.status import Code
 
 _OK: Final = b"0"
@@ -174,7 +175,7 @@ class ConnectGet(ConnectUnary):
         query = self._query
         check_version(query.version, b"v1", "connect")
         if query.codec not in CODECS:
-            raise RequestError(f"the query's `encoding` is {query.codec!r}; it must be proto or json")
+            raise RequestError(f"the query's `encoding` is {shown(query.codec)}; it must be proto or json")
         self._text = query.message()
 
     def _reads_gzip(self) -> bool:

@@ -1,10 +1,10 @@
 """Which pages of other origins may call, and what browsers are told about it."""
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
+from gateway.wire.hosts import parse_authority
 from gateway.wire.hpack_blocks import Headers
 
 VARY: Final = (b"vary", b"origin")
@@ -13,23 +13,74 @@ _USUAL_HEADERS: Final = (
     b"connect-protocol-version, connect-timeout-ms, content-type, grpc-timeout, x-grpc-web, x-user-agent"
 )
 _MAX_AGE_SECONDS: Final = b"7200"  # the most that Chromium keeps
+_DEFAULT_PORTS: Final[Mapping[str, int]] = {"http": 80, "https": 443}
+_ANY_PORT: Final = -1
+_OPAQUE: Final = "null"  # of sandboxed frames and of files
+
+
+class Origin(NamedTuple):
+    """Where a page comes from: https://www.rfc-editor.org/rfc/rfc6454#section-4."""
+
+    scheme: str
+    host: str
+    port: int | None
+    """None where a scheme has no ports."""
+
+
+def parse_origin(text: str) -> Origin | None:
+    """Reads an origin; None where it is none, or one that equals no other."""
+    scheme, separator, rest = text.partition("://")
+    authority = parse_authority(rest)
+    if not separator or authority is None or not scheme.isascii() or not scheme.replace("-", "").isalnum():
+        return None
+    return _origin(scheme.lower(), authority.host, authority.port)
+
+
+def _origin(scheme: str, host: str, port: int | None) -> Origin:
+    return Origin(scheme, host, port if port is not None else _DEFAULT_PORTS.get(scheme))
 
 
 class CorsPolicy:
     """Decides by a list of origins; `*` stands for any origin, or as `http://localhost:*` for any port."""
 
-    def __init__(self, origins: Sequence[str]) -> None:
+    def __init__(self, origins: Sequence[str], *, scheme: str = "http") -> None:
+        """`scheme` is that of the gateway's own pages."""
         self._any = "*" in origins
-        self._allowed = re.compile("|".join(map(_pattern, origins)) or "(?!)")
+        self._opaque = _OPAQUE in origins
+        self._allowed = frozenset([_listed(origin) for origin in origins if origin not in ("*", _OPAQUE)])
+        self._scheme = scheme
+        self._decide_cached = lru_cache(maxsize=256)(self._decide)
 
     def allows(self, origin: bytes, host: bytes) -> bool:
         """Whether a page of `origin` may call a gateway that it knows as `host`.
 
         A page that the gateway itself serves always may, and so may clients that send no origin.
         """
-        if not origin or self._any or origin.rpartition(b"//")[2] == host:
+        return not origin or self._any or self._decide_cached(origin, host)
+
+    def _decide(self, origin: bytes, host: bytes) -> bool:
+        text = origin.decode("latin-1")
+        if text == _OPAQUE:
+            return self._opaque
+        page = parse_origin(text)
+        if page is None:
+            return False
+        own = parse_authority(host.decode("latin-1"))
+        if own is not None and page == _origin(self._scheme, own.host, own.port):
             return True
-        return self._allowed.fullmatch(origin.decode("latin-1")) is not None
+        return page in self._allowed or page._replace(port=_ANY_PORT) in self._allowed
+
+
+def check_origins(origins: tuple[str, ...]) -> tuple[str, ...]:
+    """The origins of a setting.
+
+    Raises:
+        ValueError: one is none.
+    """
+    for origin in origins:
+        if origin not in ("*", _OPAQUE):
+            _listed(origin)
+    return origins
 
 
 @lru_cache(maxsize=256)
@@ -55,7 +106,11 @@ def preflight_headers(origin: bytes, requested_headers: bytes) -> Headers:
     )
 
 
-def _pattern(origin: str) -> str:
-    if origin.endswith(":*"):
-        return re.escape(origin[:-2]) + r"(?::[0-9]{1,5})?"
-    return re.escape(origin)
+def _listed(origin: str) -> Origin:
+    parsed = parse_origin(origin.removesuffix(":*"))
+    if parsed is None:
+        raise ValueError(
+            f"{origin!r} is no origin: write scheme and host, with the port if there is one and without a path, such "
+            "as 'https://app.example.org', 'http://localhost:5173' or 'http://localhost:*'; '*' takes every origin"
+        )
+    return parsed._replace(port=_ANY_PORT) if origin.endswith(":*") else parsed

@@ -13,6 +13,7 @@ from gateway.wire.hpack_blocks import Headers
 from gateway.wire.media import Media
 from gateway.wire.metadata import GrpcStatus
 from gateway.wire.request import RequestHead
+from gateway.wire.shown import shown
 from gateway.wire.status import Code
 from gateway.wire.text import TextDecoder, encode_text
 from gateway.wire.timeout import parse_grpc_timeout
@@ -47,7 +48,7 @@ class Grpc:
         """See `Dialect`."""
         if self._encoding and self._encoding not in _ENCODINGS:
             known = b", ".join(_ENCODINGS).decode()
-            raise RequestError(f"`grpc-encoding` is {self._encoding!r}; known are {known}", Code.UNIMPLEMENTED)
+            raise RequestError(f"`grpc-encoding` is {shown(self._encoding)}; known are {known}", Code.UNIMPLEMENTED)
         return _opening(self._content_type, self._timeout)
 
     def request(self, data: bytes) -> bytes:

@@ -12,6 +12,7 @@ from typing import Final, Protocol
 
 from gateway.wire.hpack_blocks import Headers
 from gateway.wire.request import RequestHead
+from gateway.wire.shown import shown
 
 LAST_CHUNK: Final = b"0\r\n\r\n"
 _CACHED_HEAD_BYTES: Final = 4096
@@ -113,7 +114,7 @@ _parse_cached = lru_cache(maxsize=1024)(_parse)
 def _field(line: bytes) -> tuple[bytes, bytes]:
     match = _FIELD.fullmatch(line)
     if match is None:
-        raise BadRequestError(400, f"a header line is not `name: value`: {line[:64]!r}")
+        raise BadRequestError(400, f"a header line is not `name: value`: {shown(line)}")
     return match[1].lower(), match[2].rstrip(b" \t")
 
 
@@ -126,10 +127,10 @@ def _body_of(fields: Mapping[bytes, bytes]) -> tuple[int | None, bool]:
         if length is not None:
             raise BadRequestError(400, "`content-length` and `transfer-encoding` cannot stand together")
         if coding.lower() != b"chunked":
-            raise BadRequestError(501, f"the transfer coding {coding!r} is not known; use `chunked`")
+            raise BadRequestError(501, f"the transfer coding {shown(coding)} is not known; use `chunked`")
         return None, True
     if length is not None and _DIGITS.fullmatch(length) is None:
-        raise BadRequestError(400, f"`content-length` is {length[:64]!r}, which is no length")
+        raise BadRequestError(400, f"`content-length` is {shown(length)}, which is no length")
     return None if length is None else int(length), False
 
 
@@ -205,7 +206,7 @@ class ChunkedBody:
             raise BadRequestError(400, "the line of a chunk's size is too long")
         match = _CHUNK_LINE.fullmatch(line)
         if match is None:
-            raise BadRequestError(400, f"{line[:64]!r} is no size of a chunk")
+            raise BadRequestError(400, f"{shown(line)} is no size of a chunk")
         size = int(match[1], 16)
         self._remaining, self._in_trailers = size + 2 if size else 0, size == 0
         return True

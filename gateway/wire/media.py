@@ -55,3 +55,10 @@ def _wants_text(accept: bytes, *, default: bool) -> bool:
 def is_grpc(content_type: bytes) -> bool:
     """Whether a request is gRPC itself."""
     return _GRPC.fullmatch(content_type) is not None
+
+
+def is_protobuf(content_type: bytes) -> bool:
+    """Whether the messages of a gRPC or gRPC-Web request are protobuf, as they are where nothing else is said."""
+    match = _FORM.fullmatch(content_type) or _GRPC.fullmatch(content_type)
+    codec = match[match.re.groups] if match is not None else None
+    return match is not None and (codec or b"+proto").lower() == b"+proto"

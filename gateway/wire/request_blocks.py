@@ -10,6 +10,7 @@ from hpack.table import HeaderTable
 from gateway.wire import hpack_fields, http2
 from gateway.wire.hpack_blocks import HeaderBlockError, Headers
 from gateway.wire.request import RequestHead
+from gateway.wire.shown import shown
 
 _CACHED_BYTES: Final = 4096
 _FIRST_TABLE_BYTES: Final = 4096  # what clients may use until they have heard that there is no table
@@ -132,10 +133,10 @@ def _request(headers: Headers) -> RequestHead:
     for name, value in headers:
         if name.startswith(b":"):
             if regular or cookies or name in pseudo or name not in _PSEUDO:
-                raise _MalformedError(f"the pseudo header {name[:32]!r} is unknown, doubled or late")
+                raise _MalformedError(f"the pseudo header {shown(name)} is unknown, doubled or late")
             pseudo[name] = value
         elif not _well_formed(name, value):
-            raise _MalformedError(f"the header {name[:32]!r} cannot stand in HTTP/2")
+            raise _MalformedError(f"the header {shown(name)} cannot stand in HTTP/2")
         elif name == b"cookie":
             cookies.append(value)
         else:
@@ -164,7 +165,7 @@ def _with_host(headers: list[tuple[bytes, bytes]], authority: bytes) -> list[tup
 def _content_length(request: RequestHead) -> int | None:
     length = request.fields.get(b"content-length")
     if length is not None and _DIGITS.fullmatch(length) is None:
-        raise _MalformedError(f"`content-length` is {length[:32]!r}, which is no length")
+        raise _MalformedError(f"`content-length` is {shown(length)}, which is no length")
     return None if length is None else int(length)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from gateway.wire.dialect import RequestError
+from gateway.wire.shown import shown
 
 _FORM: Final = re.compile(rb"([0-9]{1,8})([HMSmun])")
 _SECONDS: Final[Mapping[bytes, float]] = {b"H": 3600, b"M": 60, b"S": 1, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
@@ -22,5 +23,7 @@ def parse_grpc_timeout(value: bytes) -> float:
     """
     match = _FORM.fullmatch(value)
     if match is None:
-        raise TimeoutFormatError(f"`grpc-timeout` is {value!r}; it must be 1 to 8 digits and one of H, M, S, m, u, n")
+        raise TimeoutFormatError(
+            f"`grpc-timeout` is {shown(value)}; it must be 1 to 8 digits and one of H, M, S, m, u, n"
+        )
     return int(match[1]) * _SECONDS[match[2]]

@@ -70,9 +70,10 @@ class WebResponse:
 class WebConnection:
     """A client's connection."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str) -> None:
         self.reader = reader
         self.writer = writer
+        self._host = host
 
     @classmethod
     @asynccontextmanager
@@ -80,13 +81,14 @@ class WebConnection:
         host, _, port = address.rpartition(":")
         reader, writer = await asyncio.open_connection(host, int(port), ssl=tls)
         try:
-            yield cls(reader, writer)
+            yield cls(reader, writer, address)
         finally:
             writer.close()
 
     def send(self, method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> None:
         """Sends a request."""
-        lines = [f"{method} {path} HTTP/1.1", "host: test", *(f"{name}: {value}" for name, value in headers.items())]
+        fields = {"host": self._host, **headers}
+        lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
         if body or method == "POST":
             lines.append(f"content-length: {len(body)}")
         self.writer.write("\r\n".join([*lines, "", ""]).encode() + body)

@@ -69,7 +69,7 @@ class Http1Line:
     def __init__(self, port: int) -> None:
         self.socket = connect(port)
         self.received_bytes = 0
-        self._head = b"POST %b HTTP/1.1\r\nhost: bench\r\n" % PATH
+        self._head = b"POST %b HTTP/1.1\r\nhost: localhost\r\n" % PATH
         self._head += b"".join([b"%b: %b\r\n" % pair for pair in _WEB_HEADERS])
         self._tail = b""
         self._calls = 0
@@ -99,7 +99,7 @@ class Http2Line:
     def __init__(self, port: int, *, web: bool) -> None:
         self.socket = connect(port)
         self.received_bytes = 0
-        pairs = [(b":path", PATH), (b":authority", b"bench"), *(_WEB_HEADERS if web else _GRPC_HEADERS)]
+        pairs = [(b":path", PATH), (b":authority", b"localhost"), *(_WEB_HEADERS if web else _GRPC_HEADERS)]
         self._block = hpack_blocks.METHOD_POST + hpack_blocks.SCHEME_HTTP + hpack_blocks.encode(pairs)
         self._next_id = 1
         self._rest = b""

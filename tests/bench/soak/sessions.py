@@ -149,11 +149,11 @@ def garbage(number: int) -> bytes:
     """Bytes that are no call, each number others."""
     kinds = (
         b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n",
-        b"GET / HTTP/1.1\r\nhost: a\r\nx: " + b"y" * 20_000,
-        b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
+        b"GET / HTTP/1.1\r\nhost: localhost\r\nx: " + b"y" * 20_000,
+        b"POST / HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + struct.pack(">IBI", 0xFFFFFF04, 0xFF, number) * 3,
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + struct.pack(">IBI", 5 << 8 | 1, 0x05, 1) + b"\xff\xff\xff\xff\xff",
-        b"GET /%d HTTP/1.1\r\nhost: a\r\nx-%d: b\r\n\r\n" % (number, number),
+        b"GET /%d HTTP/1.1\r\nhost: localhost\r\nx-%d: b\r\n\r\n" % (number, number),
         b"",
     )
     return kinds[number % len(kinds)]

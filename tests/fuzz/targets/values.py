@@ -1,15 +1,24 @@
 """The small grammars of single headers."""
 
+import re
 from random import Random
 from typing import Final
 
 from gateway.wire import cors, percent, status
 from gateway.wire.cors import CorsPolicy
+from gateway.wire.hosts import HostPolicy
 from gateway.wire.media import parse_media
 from gateway.wire.timeout import TimeoutFormatError, parse_grpc_timeout
 from tests.fuzz.target import Target, equal, hold
 
 _POLICY: Final = CorsPolicy(("https://a.example", "http://localhost:*"))
+_LISTED: Final = re.compile(rb"https://a\.example(?::0*(?:443)?)?|http://localhost(?::[0-9]{0,5})?", re.IGNORECASE)
+_HOSTS: Final = HostPolicy(("a.example",), listen="127.0.0.1:8080", own_name="box")
+_HOSTS_OF_ALL: Final = HostPolicy(("*",), listen="127.0.0.1:8080", own_name="box")
+_KNOWN: Final = re.compile(
+    rb"(?:localhost\.?|a\.example\.?|127(?:\.[0-9]{1,3}){3}\.?|\[[0:]*:0*1\]|\[::ffff:[0-9.:a-f]+\])(?::[0-9]{0,5})?",
+    re.IGNORECASE,
+)
 _MEDIA: Final = (
     b"application/grpc-web", b"application/grpc-web-text", b"application/grpc-web+proto", b"application/grpc",
     b"application/grpc-web-text+json; charset=utf-8", b"Application/Grpc-Web+thrift", b"*/*", b"", b"text/plain",
@@ -64,10 +73,26 @@ def _origins(random: Random) -> list[bytes]:
     return [b"%b\n%b" % (random.choice(origins), random.choice([b"h", b"h:1", b""])) for _ in range(64)]
 
 
+def _plain(authority: bytes) -> bytes:
+    """Without the port that is meant where none is said."""
+    return re.sub(rb":0*(?:80)?$", b"", authority.lower())
+
+
+def _check_host(host: bytes, _at: int) -> None:
+    known = _KNOWN.fullmatch(host) is not None
+    hold(not _HOSTS.allows(host) or known, "a foreign name is taken")
+    hold(_HOSTS_OF_ALL.allows(host), "a name is refused where all are taken")
+
+
+def _hosts(random: Random) -> list[bytes]:
+    names = [b"localhost", b"127.0.0.1", b"[::1]", b"a.example", b"evil.example", b"evil.localhost", b"127.0.0.1.evil"]
+    return [random.choice(names) + random.choice([b"", b":8080", b".", b":", b"@localhost"]) for _ in range(64)]
+
+
 def _check_origin(data: bytes, _at: int) -> None:
     origin, _, host = data.partition(b"\n")
-    own = not origin or origin.rpartition(b"//")[2] == host
-    listed = origin == b"https://a.example" or origin.startswith(b"http://localhost")
+    own = not origin or _plain(origin) == b"http://" + _plain(host)
+    listed = _LISTED.fullmatch(origin) is not None
     hold(not _POLICY.allows(origin, host) or own or listed, "a foreign origin may call")
     name = origin if b"\r" not in origin else b"x"
     hold(dict(cors.response_headers(name)).get(b"access-control-allow-origin", b"") == name, "another origin is named")
@@ -89,6 +114,13 @@ TARGETS: Final = (
         _messages,
         (b"%", b"%4", b"%41", b"\xc3", b"\xed\xa0\x80"),
         _check_percent,
+    ),
+    Target(
+        "hosts",
+        "only loopback's names and those on the list are taken",
+        _hosts,
+        (b".", b":", b"[", b"]", b"@", b"localhost", b"127.", b"a.example", b"::1", b"%00"),
+        _check_host,
     ),
     Target(
         "cors",

@@ -21,7 +21,7 @@ from troupe.api.orchestrator.v1 import task_pb2
 from troupe.local.launch import Launch, free_port
 
 REQUEST = pb.GetTaskRequest(task_id="a")
-POST = f"POST {SERVICE}GetTask HTTP/1.1\r\nhost: a\r\ncontent-type: {BINARY}\r\n".encode()
+POST = f"POST {SERVICE}GetTask HTTP/1.1\r\nhost: localhost\r\ncontent-type: {BINARY}\r\n".encode()
 SMUGGLED = b"GET /healthz HTTP/1.1\r\nhost: smuggled\r\n\r\n"
 IDLE_CONNECTIONS = 10_000
 
@@ -68,10 +68,10 @@ async def until_closed(connection: WebConnection) -> bytes:
         POST + b": a\r\n\r\n",
         POST + b"x\r\n\r\n",
         POST + b"host: b\r\n\r\n",
-        b"GET /\x00 HTTP/1.1\r\nhost: a\r\n\r\n",
-        b"GET / x HTTP/1.1\r\nhost: a\r\n\r\n",
-        b"GET  / HTTP/1.1\r\nhost: a\r\n\r\n",
-        b" GET / HTTP/1.1\r\nhost: a\r\n\r\n",
+        b"GET /\x00 HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        b"GET / x HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        b"GET  / HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        b" GET / HTTP/1.1\r\nhost: localhost\r\n\r\n",
         b"GET / HTTP/1.1\nhost: a\n\n",
     ],
 )
@@ -117,14 +117,15 @@ async def test_chunks_that_others_read_otherwise(gateway: str, body: bytes) -> N
 async def test_header_bombs(gateway: str, bomb: bytes) -> None:
     async with asyncio.TaskGroup() as group:
         answers = [
-            group.create_task(_say(gateway, b"GET / HTTP/1.1\r\nhost: a\r\n" + bomb + b"\r\n")) for _ in range(20)
+            group.create_task(_say(gateway, b"GET / HTTP/1.1\r\nhost: localhost\r\n" + bomb + b"\r\n"))
+            for _ in range(20)
         ]
         await is_answered(gateway)
     assert {answer.result()[:13] for answer in answers} == {b"HTTP/1.1 431 "}
 
 
 async def test_blanks_before_a_bad_byte_hold_nobody_up(gateway: str) -> None:
-    head = b"GET / HTTP/1.1\r\nhost: a\r\nx:" + b" " * 16_000 + b"\x01\r\n\r\n"
+    head = b"GET / HTTP/1.1\r\nhost: localhost\r\nx:" + b" " * 16_000 + b"\x01\r\n\r\n"
     async with asyncio.TaskGroup() as group:
         answers = [group.create_task(_say(gateway, head)) for _ in range(20)]
         await is_answered(gateway)
@@ -139,7 +140,7 @@ async def _say(address: str, data: bytes) -> bytes:
 
 async def test_heads_that_trickle_are_cut_off(backend: str) -> None:
     async with serving_gateway(backend, header_timeout_seconds=0.2) as address, asyncio.TaskGroup() as group:
-        answers = [group.create_task(_trickle(address, b"GET / HTTP/1.1\r\nhost: a\r\nx: ")) for _ in range(50)]
+        answers = [group.create_task(_trickle(address, b"GET / HTTP/1.1\r\nhost: localhost\r\nx: ")) for _ in range(50)]
         await is_answered(address)
     assert {answer.result()[:13] for answer in answers} == {b"HTTP/1.1 408 "}
 
@@ -258,7 +259,7 @@ async def test_pipeline_of_a_client_that_reads_nothing(backend: str, tmp_path: P
 def _flood(address: str, most_bytes: int) -> int:
     """Sends requests and reads nothing; how many bytes of them were taken before nothing more was."""
     host, _, port = address.rpartition(":")
-    requests, taken = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n" * 500, 0
+    requests, taken = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n" * 500, 0
     with socket.socket() as client, suppress(TimeoutError):
         client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16)
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)

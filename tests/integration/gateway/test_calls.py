@@ -137,7 +137,7 @@ async def test_pipelined_calls_are_answered_in_order(gateway: str) -> None:
 async def test_body_in_chunks_and_in_single_bytes(gateway: str) -> None:
     body = framed(pb.GetTaskRequest(task_id="chunks"))
     async with WebConnection.open(gateway) as connection:
-        fields = f"host: test\r\ncontent-type: {BINARY}\r\ntransfer-encoding: chunked\r\n\r\n"
+        fields = f"host: localhost\r\ncontent-type: {BINARY}\r\ntransfer-encoding: chunked\r\n\r\n"
         raw = (
             f"POST {SERVICE}GetTask HTTP/1.1\r\n{fields}".encode()
             + b"".join(b"1\r\n%c\r\n" % byte for byte in body)

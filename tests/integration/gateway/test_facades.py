@@ -166,6 +166,40 @@ async def test_stream_goes_on_after_a_sequence(tasks: tuple[TaskServer, str]) ->
     expected = list(range(8, LAST + 1))
     assert (await follow(address, f"{STREAM}?after_sequence=7")).ids == expected
     assert (await follow(address, f"{STREAM}?after_sequence=2", Last_Event_ID="7")).ids == expected
+    assert (await follow(address, f"{STREAM}?after_sequence=7", Last_Event_ID="2")).ids == expected
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "lastEventId=7",
+        "lastEventId=7&after_sequence=2",
+        "after_sequence=2&lastEventId=7",
+        "lastEventId=2&after_sequence=7",
+        "lastEventId=3&lastEventId=7",
+        "lasteventid=7",
+        "last_event_id=7",
+        "Last-Event-ID=7",
+        "lastEventID=%37",
+        "evs_last_event_id=7&evs_preamble",
+        "afterSequence=7&lastEventId=",
+        "_=1700000000&lastEventId=7&token=a.b-c",
+        "cacheBuster=0.5&&after_sequence=7&x",
+        "access_token=%ff%00&r=1&after_sequence=7&=&a=b=c",
+        "&".join(f"p{n}={n}" for n in range(200)) + "&lastEventId=7",
+    ],
+)
+async def test_what_stands_in_for_event_sources_goes_on_too(tasks: tuple[TaskServer, str], query: str) -> None:
+    assert (await follow(tasks[1], f"{STREAM}?{query}")).ids == list(range(8, LAST + 1))
+
+
+@pytest.mark.parametrize("query", ["_=1700000000", "token=abc", "after=7", "lastEventId", "x=1&x=2", "?", "%"])
+async def test_streams_let_other_parameters_pass(tasks: tuple[TaskServer, str], query: str) -> None:
+    assert (await follow(tasks[1], f"{STREAM}?{query}")).ids == list(range(1, LAST + 1))
+
+
+async def test_what_stands_in_for_event_sources_stops_behind_the_end(tasks: tuple[TaskServer, str]) -> None:
+    assert (await fetch(tasks[1], "GET", f"{STREAM}?lastEventId={LAST}&_=1")).status == 204
 
 
 async def test_stream_behind_the_end_has_no_content(tasks: tuple[TaskServer, str]) -> None:
@@ -184,11 +218,8 @@ async def test_unknown_task_and_parameter(tasks: tuple[TaskServer, str]) -> None
     _, address = tasks
     missing = await fetch(address, "GET", "/stream/nowhere")
     assert (missing.status, error(missing)["reason"]) == (404, "TASK_NOT_FOUND")
-    typo = await fetch(address, "GET", f"{STREAM}?after=7")
-    assert (typo.status, error(typo)["message"]) == (
-        400,
-        "the parameter 'after' is not known here; known: `after_sequence`",
-    )
+    typo = await fetch(address, "GET", f"/metrics/{TASK_ID}?after=7")
+    assert (typo.status, error(typo)["message"]) == (400, "the parameter 'after' is not known here; known: none")
 
 
 async def test_quiet_streams_are_kept_open() -> None:
@@ -261,6 +292,8 @@ async def test_killed_backend_loses_and_doubles_nothing() -> None:
             *told, failed = EventStreamText.parse(body).events
             assert failed.event == "error"
             assert (await fetch(address, "GET", STREAM)).status == 503
+            polyfill = await fetch(address, "GET", f"{STREAM}?lastEventId={told[-1].id}")
+            assert polyfill.status == 200
             down = await follow(address, Last_Event_ID=told[-1].id)  # a browser gives up at a 503
             assert ([sent.event for sent in down.events], down.retries) == (["error"], [2000])
             async with task_server(at):

@@ -252,7 +252,9 @@ async def test_a_client_that_asks_on_and_reads_nothing() -> None:
     application = _Pages()
     limits = Http2Limits(write_timeout_seconds=0.3)
     server = WebServer(application=application, limits=Http1Limits(), max_connections=10, http2=limits)
-    block = hpack_blocks.encode([(b":method", b"GET"), (b":scheme", b"http"), (b":path", b"/"), (b":authority", b"a")])
+    block = hpack_blocks.encode(
+        [(b":method", b"GET"), (b":scheme", b"http"), (b":path", b"/"), (b":authority", b"localhost")]
+    )
     requests = b"".join([http2.frame(http2.HEADERS, 5, n, block) for n in range(1, 40_001, 2)])
     async with server.listening("127.0.0.1:0") as address, WebConnection.open(address) as client:
         client.writer.write(http2.PREFACE + http2.settings({}) + requests)

@@ -48,7 +48,7 @@ async def greeted(address: str, context: ssl.SSLContext) -> str:
     host, _, port = address.rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port), ssl=context)
     try:
-        writer.write(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+        writer.write(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
         answer = await reader.readuntil(b"\r\n\r\n")
     except asyncio.IncompleteReadError:
         raise ConnectionError("the server closed") from None

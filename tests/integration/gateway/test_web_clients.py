@@ -128,6 +128,16 @@ async def test_event_source_goes_on_by_itself_and_stops_behind_the_end(web_clien
     assert [request.after_sequence for request in server.watch_requests] == [0, 5, len(server.events)]
 
 
+@pytest.mark.node
+async def test_what_stands_in_for_event_sources_goes_on_by_itself(web_clients: WebClients) -> None:
+    async with task_server() as (server, backend), serving_gateway(backend) as address:
+        server.cuts.append(Cut(5))
+        events, outcome = await web_clients.run("node", "event-source-polyfill", address, "--watch", TASK_ID)
+    assert [event["id"] for event in events] == [str(number) for number in range(1, len(server.events) + 1)]
+    assert outcome["end"] == "ok"
+    assert [request.after_sequence for request in server.watch_requests] == [0, 5]
+
+
 @pytest.mark.browser
 async def test_web_socket(web_clients: WebClients) -> None:
     async with task_server() as (server, backend), serving_gateway(backend) as address:

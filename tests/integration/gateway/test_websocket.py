@@ -67,6 +67,14 @@ async def test_goes_on_after_a_sequence(tasks: tuple[TaskServer, str], after: in
     assert code(client) == 1000
 
 
+@pytest.mark.parametrize(
+    "query", ["token=abc&after_sequence=7", "lastEventId=7&_=1", "last-event-id=7&after_sequence=3"]
+)
+async def test_other_parameters_are_let_pass(tasks: tuple[TaskServer, str], query: str) -> None:
+    async with WebSocketClient.open(tasks[1], f"{SOCKET}?{query}") as client:
+        assert sequences(await client.rest()) == list(range(8, LAST + 1))
+
+
 async def test_killed_backend_loses_and_doubles_nothing() -> None:
     at = f"127.0.0.1:{free_port()}"
     async with AsyncExitStack() as first_backend:

@@ -2,7 +2,8 @@
 
 /** `connect` is Connect-ES that speaks gRPC-Web, `connect-json` and `connect-proto` speak the Connect protocol. */
 export const CLIENTS = [
-  "connect", "connect-json", "connect-proto", "grpc-web", "grpc-web-text", "event-source", "websocket",
+  "connect", "connect-json", "connect-proto", "grpc-web", "grpc-web-text", "event-source", "event-source-polyfill",
+  "websocket",
 ] as const;
 
 export interface Job {

@@ -3,7 +3,7 @@ import { Code } from "@connectrpc/connect";
 import { connectClient } from "./connect_client.js";
 import { grpcWebClient } from "./grpc_web_client.js";
 import type { Emit, Job, Outcome } from "./job.js";
-import { followEventSource, followWebSocket } from "./plain_clients.js";
+import { followEventSource, followPolyfill, followWebSocket } from "./plain_clients.js";
 
 const RESUME_AFTER_MS = 100;
 /** WebSocket's code for a server that failed. https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1 */
@@ -41,6 +41,8 @@ function performOnce(job: Job, emit: Emit): Promise<Outcome> {
       return connectClient(job, emit);
     case "event-source":
       return followEventSource(job, emit);
+    case "event-source-polyfill":
+      return followPolyfill(job, emit);
     case "websocket":
       return followWebSocket(job, emit);
     default:

@@ -1,4 +1,5 @@
-// The job done with what every browser has: EventSource and WebSocket.
+// The job done with what every browser has: EventSource and WebSocket; or with what stands in for the first elsewhere.
+import { EventSourcePolyfill } from "event-source-polyfill";
 import type { Emit, Job, Outcome } from "./job.js";
 
 const EVENTS = [
@@ -8,14 +9,32 @@ const EVENTS = [
 ];
 
 export function followEventSource(job: Job, emit: Emit): Promise<Outcome> {
-  const source = new EventSource(`${job.url}/stream/${job.watch}${query(job)}`);
+  return follow(new EventSource(`${job.url}/stream/${job.watch}${query(job)}`), emit);
+}
+
+/**
+ * Scripts cannot set `Last-Event-ID` for another origin without asking first, so it says `?lastEventId=`. A 204 does not
+ * stop it, since it reads the body that such an answer has not: who uses it closes it behind the terminal event.
+ */
+export function followPolyfill(job: Job, emit: Emit): Promise<Outcome> {
+  const source = new EventSourcePolyfill(`${job.url}/stream/${job.watch}${query(job)}`);
+  void follow(source, emit);
+  return new Promise((resolve) => {
+    source.addEventListener("task_completed", () => {
+      source.close();
+      resolve({ end: "ok" });
+    });
+  });
+}
+
+function follow(source: EventSource, emit: Emit): Promise<Outcome> {
   for (const name of EVENTS) {
     source.addEventListener(name, ({ data, lastEventId }) => emit({ event: name, id: lastEventId, data: JSON.parse(data) }));
   }
   return new Promise((resolve) => {
     // It connects again by itself until the gateway says that there is no more.
     source.onerror = () => {
-      if (source.readyState === EventSource.CLOSED) resolve({ end: "ok" });
+      if (source.readyState === source.CLOSED) resolve({ end: "ok" });
     };
   });
 }

@@ -1,0 +1,47 @@
+"""What the parser of protobuf says, in the terms of JSON: clients know nothing of the language of this server."""
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+_NAMES: Final[Mapping[str, str]] = {
+    "NoneType": "null",
+    "bool": "a boolean",
+    "bytes": "a string",
+    "dict": "an object",
+    "float": "a number",
+    "int": "a number",
+    "list": "a list",
+    "str": "a string",
+}
+_NAME: Final = f"'({'|'.join(_NAMES)})'"
+_TERMS: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
+    (re.compile(r"Failed to parse None field: "), ""),  # a value of a map
+    (re.compile(r"'\w+' object is not (?:iterable|subscriptable)"), "an object in braces is expected"),
+    (re.compile(rf"{_NAME} object has no attribute '\w+'"), r"a string is expected, not '\1'"),
+    (re.compile(rf"unhashable type: {_NAME}"), r"a string or a number is expected, not '\1'"),
+    (re.compile(r"(?:int|float)\(\) argument must be [\w ,\-]*, not "), "a number is expected, not "),
+    (
+        re.compile(r"(?:expected|argument should be)(?: a)? [\w\- ]*string[\w\- ]*, (?:got|not) "),
+        "a string is expected, not ",
+    ),
+    (re.compile(r"invalid literal for int\(\) with base 10: "), "a whole number is expected, not "),
+    (re.compile(r"could not convert string to float: "), "a number is expected, not "),
+    (
+        re.compile(r"Map field (\S+) must be in a dict which is .*?(?= at |$)", re.DOTALL),
+        "an object in braces is expected",
+    ),
+    (
+        re.compile(r"repeated field (\S+) must be in \[\] which is .*?(?= at |$)", re.DOTALL),
+        "a list in brackets is expected",
+    ),
+    (re.compile(r"Bool value (?:True|False) is not acceptable for \w+ field"), "a number is expected, not a boolean"),
+    (re.compile(r"<class '(\w+)'>"), r"'\1'"),
+)
+
+
+def in_json_terms(problem: str) -> str:
+    """The problem without the names of classes."""
+    for pattern, term in _TERMS:
+        problem = pattern.sub(term, problem)
+    return re.sub(_NAME, lambda match: _NAMES[match[1]], problem)
