@@ -72,6 +72,7 @@ async def serve(settings: GatewaySettings, drain: Drain) -> None:
             keep_alive_seconds=settings.keep_alive_seconds,
         ),
         max_connections=settings.max_connections,
+        max_unread_bytes=settings.max_unread_bytes,
         tls=ServerTls(tls_files) if tls_files is not None else None,
     )
     async with AsyncExitStack() as stack:

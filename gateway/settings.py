@@ -78,8 +78,15 @@ class GatewaySettings(ServiceSettings):
         default=15, gt=0, description="how often an event stream or a WebSocket gives a sign of life when all is quiet"
     )
     stream_window_bytes: int = Field(
-        default=1 << 20,
+        default=64 << 10,
         ge=64 << 10,
         le=1 << 30,
-        description="what a slow client may leave unread in the gateway, a call",
+        description="what the backend may send of a call whose client does not read; as much again waits for the"
+        " client's socket, and in it",
+    )
+    max_unread_bytes: int = Field(
+        default=128 << 20,
+        gt=0,
+        description="what clients may leave unread beyond 256 KiB of each, which large messages in JSON do; when it is"
+        " more, those who leave most are sent away",
     )

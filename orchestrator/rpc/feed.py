@@ -13,6 +13,8 @@ from troupe.core.errors import TroupeError
 from troupe.core.server import Drain, draining_error
 
 _READS_AT_ONCE: Final = 16
+# Fewer where what was read last was large: at most about so much is read, and waits to be sent, at a time.
+_READ_BYTES: Final = 512 << 10
 _OF_ONE_TASK: Final = frozenset({ErrorReason.ERROR_REASON_TASK_NOT_FOUND, ErrorReason.ERROR_REASON_CURSOR_OUT_OF_RANGE})
 
 
@@ -43,6 +45,7 @@ class Feed:
         self._ready: dict[Follow, None] = {}
         self._unread: dict[Follow, None] = {}
         self._waiting_bytes = 0
+        self._reads_at_once = _READS_AT_ONCE
         self._rang = asyncio.Event()
         self._closed = False
 
@@ -148,7 +151,7 @@ class Feed:
 
     async def _read(self) -> list[FeedItem]:
         """Reads some logs together."""
-        batch = list(islice(self._unread, _READS_AT_ONCE))
+        batch = list(islice(self._unread, self._reads_at_once))
         for follow in batch:
             del self._unread[follow]
         outcomes = await asyncio.gather(*(follow.read(self._history) for follow in batch), return_exceptions=True)
@@ -167,6 +170,9 @@ class Feed:
                 self._unread[follow] = None
         if failure is not None and not items:
             raise failure
+        if items:
+            usual = sum(len(item.frames) for item in items) // len(items)
+            self._reads_at_once = max(1, min(_READS_AT_ONCE, _READ_BYTES // max(1, usual)))
         return items
 
     def _after_read(self, follow: Follow, items: Sequence[FeedItem]) -> None:

@@ -20,6 +20,7 @@ from troupe.core.errors import TroupeError
 from troupe.core.health import Check, Health
 from troupe.core.interceptors import server_interceptors
 from troupe.core.logs import LogSettings, configure, get_logger
+from troupe.core.memory import give_back_memory
 from troupe.core.settings import SettingsError
 from troupe.core.telemetry.admin import admin_server
 from troupe.core.telemetry.settings import TelemetrySettings
@@ -144,7 +145,11 @@ async def _with_signals(main: Callable[[Drain], Coroutine[Any, Any, None]]) -> N
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, drain.start)
-    await main(drain)
+    giving_back = asyncio.create_task(give_back_memory(), name="memory")
+    try:
+        await main(drain)
+    finally:
+        giving_back.cancel()
 
 
 def _new_server(settings: ServerSettings) -> grpc.aio.Server:
