@@ -30,6 +30,7 @@ async def serve(settings: GatewaySettings, drain: Drain) -> None:
     pool = BackendPool(
         addresses=settings.backends,
         connections_per_backend=settings.connections_per_backend,
+        max_connections_per_backend=settings.max_connections_per_backend,
         limits=ClientLimits(stream_window_bytes=settings.stream_window_bytes),
         reconnect=ReconnectPolicy(),
     )

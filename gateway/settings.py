@@ -20,6 +20,9 @@ class GatewaySettings(ServiceSettings):
         default=("127.0.0.1:50051",), min_length=1, description="`host:port` of each backend"
     )
     connections_per_backend: int = Field(default=2, ge=1, le=64)
+    max_connections_per_backend: int = Field(
+        default=32, ge=0, le=1_024, description="so many where those have all the calls that the backend takes on each"
+    )
     services: tuple[str, ...] = Field(
         default=("troupe.api.*", "grpc.health.v1.Health"), description="services that can be called"
     )

@@ -4,7 +4,7 @@ import asyncio
 import gc
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 
@@ -12,42 +12,23 @@ import grpc
 import grpc.aio
 import uvloop
 from grpc_reflection.v1alpha import reflection
-from pydantic import BaseModel, ConfigDict, Field
 
 from troupe.api.common.v1.error_pb2 import ErrorReason
-from troupe.core.channels import MIN_PING_INTERVAL_MS
 from troupe.core.errors import TroupeError
 from troupe.core.health import Check, Health
 from troupe.core.interceptors import server_interceptors
 from troupe.core.logs import LogSettings, configure, get_logger
 from troupe.core.memory import give_back_memory
+from troupe.core.server_options import server_options
+from troupe.core.server_settings import ServerSettings as ServerSettings  # noqa: PLC0414 - for whoever serves
 from troupe.core.settings import SettingsError
 from troupe.core.telemetry.admin import admin_server
 from troupe.core.telemetry.settings import TelemetrySettings
 from troupe.core.telemetry.tracing import configure_tracing
 
-# Up to this many times `max_message_bytes` a message is read and refused with a reason; above it gRPC itself
-# cuts the call with RESOURCE_EXHAUSTED.
-_REFUSABLE: Final = 4
 # Streams and calls live long and are many: with Python's defaults (700, 10, 10) a burst of them sets off collections
 # that walk all of them and find nothing, and every stream stands still meanwhile.
 _COLLECTOR_THRESHOLDS: Final = (50_000, 5, 10)
-
-
-class ServerSettings(BaseModel):
-    """Where and how a process serves gRPC."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    listen: str = Field(description="`host:port`; port 0 takes a free one", pattern=r"^.+:\d+$")
-    max_message_bytes: int = Field(default=4 << 20, gt=0)
-    grace_seconds: float = Field(default=10, ge=0, description="how long open calls may go on after SIGTERM")
-    reflection: bool = True
-    admin: str | None = Field(
-        default=None,
-        pattern=r"^.+:\d+$",
-        description="`host:port` of plain HTTP with `/metrics`, `/healthz` and `/readyz`; unset: none",
-    )
 
 
 class StartupError(Exception):
@@ -153,20 +134,8 @@ async def _with_signals(main: Callable[[Drain], Coroutine[Any, Any, None]]) -> N
 
 
 def _new_server(settings: ServerSettings) -> grpc.aio.Server:
-    options: Sequence[tuple[str, Any]] = [
-        ("grpc.max_receive_message_length", _REFUSABLE * settings.max_message_bytes),
-        ("grpc.max_send_message_length", -1),
-        ("grpc.so_reuseport", 0),
-        ("grpc.http2.min_recv_ping_interval_without_data_ms", MIN_PING_INTERVAL_MS),
-        ("grpc.keepalive_permit_without_calls", 1),
-        # An idle client that keeps its connection alive is no abuse; gRPC would cut it after two such pings.
-        ("grpc.http2.max_ping_strikes", 0),
-        # The defaults (1,000 and 3,000) drop streams at random when thousands open at once.
-        ("grpc.server.max_pending_requests", 100_000),
-        ("grpc.server.max_pending_requests_hard_limit", 200_000),
-    ]
     interceptors = server_interceptors(max_message_bytes=settings.max_message_bytes)
-    return grpc.aio.server(interceptors=interceptors, options=options)
+    return grpc.aio.server(interceptors=interceptors, options=server_options(settings))
 
 
 @asynccontextmanager
