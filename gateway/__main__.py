@@ -33,6 +33,7 @@ async def serve(settings: GatewaySettings, drain: Drain) -> None:
     pool = BackendPool(
         addresses=settings.backends,
         connections_per_backend=settings.connections_per_backend,
+        max_connections_per_backend=settings.max_connections_per_backend,
         limits=ClientLimits(stream_window_bytes=settings.stream_window_bytes),
         reconnect=ReconnectPolicy(),
     )
@@ -76,6 +77,7 @@ async def serve(settings: GatewaySettings, drain: Drain) -> None:
             keep_alive_seconds=settings.keep_alive_seconds,
         ),
         max_connections=settings.max_connections,
+        max_unread_bytes=settings.max_unread_bytes,
         tls=ServerTls(tls_files) if tls_files is not None else None,
     )
     async with AsyncExitStack() as stack:

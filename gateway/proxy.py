@@ -52,8 +52,9 @@ class Call:
     """One call, from the head of the request to its end. It is an `Upload`, a `Receiver` and a `Waiting`."""
 
     __slots__ = (
-        "_backends", "_begun", "_client_done", "_dialect", "_downstream", "_early", "_loop", "_observation", "_on_end",
-        "_opening", "_over", "_request", "_request_bytes", "_response_bytes", "_started", "_stream", "_timer",
+        "_backends", "_begun", "_client_done", "_dialect", "_downstream", "_early", "_held", "_loop", "_observation",
+        "_on_end", "_opening", "_over", "_request", "_request_bytes", "_response_bytes", "_started", "_stream",
+        "_timer",
     )  # fmt: skip
 
     def __init__(
@@ -77,6 +78,7 @@ class Call:
         self._opening: Headers = ()
         self._stream: Stream | None = None
         self._early = b""
+        self._held: list[bytes] = []
         self._client_done = False
         self._begun = False
         self._started = False
@@ -172,6 +174,8 @@ class Call:
         if stream is None or self._over:
             return
         if stream.paused and not self._downstream.congested:
+            self._release()
+        if stream.paused and not self._downstream.congested:
             stream.resume()
         if not stream.pending_bytes and not self._client_done:
             self._downstream.resume_body()
@@ -204,14 +208,10 @@ class Call:
             self._break("the backend sent a message before its headers")
             return
         self._response_bytes += len(data)
-        try:
-            self._downstream.write(self._dialect.response(data))
-        except ResponseError as error:
-            self.abort(metadata.grpc_status(error.code, str(error)))
-            return
-        except Exception:  # noqa: BLE001 - the edge of a call: others share the backend's connection
-            self.abort(self._defect())
-            return
+        if self._downstream.congested:  # as it came, which the window bounds: JSON is larger
+            self._held.append(data)
+        else:
+            self._write(data)
         if self._downstream.congested and self._stream is not None:
             self._stream.pause()
 
@@ -230,6 +230,20 @@ class Call:
             self.abort(fault(faults.BACKEND_UNAVAILABLE, f"{message}; call again in a moment"))
         else:
             self._end(metadata.grpc_status(status.of_reset(code), message))
+
+    def _write(self, data: bytes) -> None:
+        try:
+            self._downstream.write(self._dialect.response(data))
+        except ResponseError as error:
+            self.abort(metadata.grpc_status(error.code, str(error)))
+        except Exception:  # noqa: BLE001 - the edge of a call: others share the backend's connection
+            self.abort(self._defect())
+
+    def _release(self) -> None:
+        """Writes what was held while the client was too slow."""
+        held, self._held = self._held, []
+        if held and not self._over:
+            self._write(b"".join(held))
 
     def _start(self, head: ResponseHead | None, length: int | None = None) -> None:
         if head is None:
@@ -275,6 +289,9 @@ class Call:
             stream.reset(http2.CANCEL)
 
     def _end(self, outcome: GrpcStatus, trailers: Headers = ()) -> None:
+        self._release()
+        if self._over:
+            return
         try:
             ending = self._dialect.finish(outcome, trailers, started=self._started)
         except ResponseError as error:
@@ -293,6 +310,7 @@ class Call:
     def _close(self, code: bytes) -> None:
         self._over = True
         self._early = b""
+        self._held = []
         if self._timer is not None:
             self._timer.cancel()
         if self._stream is None:

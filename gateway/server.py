@@ -12,6 +12,7 @@ from gateway.downstream.accept import AcceptedConnection, Versions
 from gateway.downstream.exchange import Application
 from gateway.downstream.http1 import Http1Counters, Http1Limits
 from gateway.downstream.open_connections import OpenConnections
+from gateway.downstream.unread_bound import UnreadBound
 from gateway.tls import ServerTls
 from gateway.wire.http2_server import Http2Counters, Http2Limits
 from troupe.core.server import StartupError
@@ -33,6 +34,7 @@ class WebServer:
         application: Application,
         limits: Http1Limits,
         max_connections: int,
+        max_unread_bytes: int = 128 << 20,
         http2: Http2Limits = _HTTP2,
         tls: ServerTls | None = None,
     ) -> None:
@@ -40,6 +42,7 @@ class WebServer:
         self._http2_counters = Http2Counters()
         self._connections_refused = 0
         self._max_connections = max_connections
+        self._unread = UnreadBound(max_bytes=max_unread_bytes)
         self._tls = tls
         self._handshake_seconds = limits.header_timeout_seconds
         self._handshaking: dict[AcceptedConnection, float] = {}
@@ -123,8 +126,12 @@ class WebServer:
             for place, connection in enumerate(self._connections, start=1):
                 if not connection.closed.done():
                     connection.sweep(now)
+                if not connection.closed.done():
+                    self._unread.count(connection)
                 if place % _SWEPT_AT_ONCE == 0:  # thousands in one go would hold up every stream
                     await asyncio.sleep(0)
+            for unread in self._unread.surplus():
+                unread.give_up()
             self._sweep_handshakes(now)
             if self._tls is not None and sweep % _SWEEPS_PER_REFRESH == 0:
                 self._tls.refresh()

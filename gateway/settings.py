@@ -21,6 +21,9 @@ class GatewaySettings(ServiceSettings):
         default=("127.0.0.1:50051",), min_length=1, description="`host:port` of each backend"
     )
     connections_per_backend: int = Field(default=2, ge=1, le=64)
+    max_connections_per_backend: int = Field(
+        default=32, ge=0, le=1_024, description="so many where those have all the calls that the backend takes on each"
+    )
     services: tuple[str, ...] = Field(
         default=("troupe.api.*", "grpc.health.v1.Health"), description="services that can be called"
     )
@@ -86,10 +89,17 @@ class GatewaySettings(ServiceSettings):
         default=15, gt=0, description="how often an event stream or a WebSocket gives a sign of life when all is quiet"
     )
     stream_window_bytes: int = Field(
-        default=1 << 20,
+        default=64 << 10,
         ge=64 << 10,
         le=1 << 30,
-        description="what a slow client may leave unread in the gateway, a call",
+        description="what the backend may send of a call whose client does not read; as much again waits for the"
+        " client's socket, and in it",
+    )
+    max_unread_bytes: int = Field(
+        default=128 << 20,
+        gt=0,
+        description="what clients may leave unread beyond 256 KiB of each, which large messages in JSON do; when it is"
+        " more, those who leave most are sent away",
     )
 
 

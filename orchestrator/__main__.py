@@ -54,6 +54,7 @@ async def main(drain: Drain) -> None:
             buffer_bytes=settings.watcher_buffer_bytes,
             coalesce_seconds=settings.watch_coalesce_seconds,
             max_watchers=settings.max_watchers,
+            large_message_bytes=settings.large_message_bytes,
         )
         admission = Admission(
             tasks=tasks,

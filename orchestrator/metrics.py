@@ -46,6 +46,10 @@ WATCH_REREADS: Final = Counter(
     "troupe_engine_watch_rereads",
     "Pieces of stored logs that watchers read: at their start, and when they fell behind.",
 )
+WATCH_BROKEN_OFF: Final = Counter(
+    "troupe_engine_watch_broken_off",
+    "Watchers that were sent away, since they did not take a large event while others waited to get theirs.",
+)
 ADMISSION_REFUSED: Final = Counter(
     "troupe_engine_admission_refused", "Submissions refused, by the bound that they met.", ["bound"]
 )

@@ -96,6 +96,12 @@ class OrchestratorSettings(ServiceSettings):
         default=0.015, gt=0, description="how long live events are gathered, at least"
     )
     max_watchers: int = Field(default=20_000, ge=1, description="streams that watch tasks; one more is refused")
+    large_message_bytes: int = Field(
+        default=64 << 20,
+        gt=0,
+        description="of all events of more than 64 KiB that are being sent to watchers; when it is full, those who do"
+        " not take theirs are broken off",
+    )
 
     def keeping(self) -> Keeping:
         """How long what is kept of a task."""

@@ -9,7 +9,7 @@ from typing import ClassVar, Final, cast
 
 from gateway.batching import BatchingWriter
 from gateway.downstream.exchange import Application, Upload
-from gateway.downstream.open_connections import OpenConnections
+from gateway.downstream.open_connections import OpenConnections, Unread
 from gateway.wire import http1
 from gateway.wire.body_pace import BodyPace, never_takes_stream
 from gateway.wire.http1 import BadRequestError, Body, EndlessBody, Http1Head
@@ -33,7 +33,7 @@ class Http1Limits:
     write_timeout_seconds: float = 30
     """How long a client may take none of what waits for it."""
     keep_alive_seconds: float = 75
-    write_buffer_bytes: int = 64 << 10
+    write_buffer_bytes: int = 32 << 10
     max_discarded_bytes: int = 8 << 20
     """How much of a body is read that nobody wants any more, so that the response arrives."""
 
@@ -197,6 +197,14 @@ class Http1Connection(asyncio.Protocol):
         return self._pace.is_late(
             now, self._limits.body_timeout_seconds, is_stream=lambda: self._limits.takes_stream(exchange.target)
         )
+
+    def unread(self) -> Iterable[Unread]:
+        """What waits for the client."""
+        return (Unread(self.transport.get_write_buffer_size(), self._give_up),)
+
+    def _give_up(self) -> None:
+        self._counters.readers_stalled += 1
+        self.transport.abort()
 
     def close_when_idle(self) -> None:
         """Takes no more requests; ends now or when the response is sent."""

@@ -1,11 +1,13 @@
 """HTTP/2 for clients, on asyncio."""
 
 import asyncio
+from collections.abc import Iterable
+from functools import partial
 from typing import ClassVar, Final, cast
 
 from gateway.batching import BatchingWriter
 from gateway.downstream.exchange import Application
-from gateway.downstream.open_connections import OpenConnections
+from gateway.downstream.open_connections import OpenConnections, Unread
 from gateway.wire import http2
 from gateway.wire.http2 import Http2Error
 from gateway.wire.http2_server import Http2Counters, Http2Limits, ServerConnection
@@ -101,6 +103,10 @@ class Http2Connection(asyncio.Protocol):
         idle = not self._http2.open_streams
         if idle and (self._http2.retired or self._http2.idle_seconds > self._limits.keep_alive_seconds):
             self.close()
+
+    def unread(self) -> Iterable[Unread]:
+        """What waits for the client, of each stream."""
+        return [Unread(stream.pending_bytes, partial(self._http2.give_up, stream)) for stream in self._http2.waiting()]
 
     def close_when_idle(self) -> None:
         """Takes no more requests; the sweep closes when those that were taken have ended."""

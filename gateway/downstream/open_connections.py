@@ -1,8 +1,17 @@
 """What the server keeps of each connection."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import ClassVar, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """So much of a response waits for its client; `give_up` sends the client away."""
+
+    size_bytes: int
+    give_up: Callable[[], None]
 
 
 class OpenConnection(Protocol):
@@ -14,6 +23,10 @@ class OpenConnection(Protocol):
 
     def sweep(self, now: float) -> None:
         """Ends the connection when the client's time is up."""
+        ...
+
+    def unread(self) -> Iterable[Unread]:
+        """What waits for the client."""
         ...
 
     def close_when_idle(self) -> None:

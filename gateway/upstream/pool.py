@@ -4,7 +4,7 @@ import asyncio
 import os
 import random
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -15,7 +15,7 @@ from gateway.wire.http2_client import ClientLimits
 from troupe.core.channels import KEEPALIVE_TIME_MS, KEEPALIVE_TIMEOUT_MS
 from troupe.core.logs import get_logger
 
-
+_FULL: Final = "every connection to the backends has all the streams that it may have; call again later"
 _ERRNO: Final = re.compile(r"\[Errno (\d+)\]")
 _SILENT: Final = "does not answer"
 
@@ -52,10 +52,14 @@ class _Slot:
     watch: HealthWatch | None = None
     problem: str = "not connected yet"
     wanted: asyncio.Event = field(default_factory=asyncio.Event)
+    beside: "_Slot | None" = None
+    """One of the lasting places of the same backend, of a place that is there only because those were full."""
 
     @property
     def healthy(self) -> bool:
         """Whether it is connected, and the backend does not say that it cannot serve."""
+        if self.beside is not None:
+            return self.connection is not None and self.beside.healthy
         return self.connection is not None and (self.watch is None or self.watch.healthy)
 
 
@@ -69,23 +73,34 @@ class BackendPool:
         connections_per_backend: int,
         limits: ClientLimits,
         reconnect: ReconnectPolicy,
+        max_connections_per_backend: int = 0,
     ) -> None:
+        """There are more than `connections_per_backend` only while those have all the streams that they may have."""
         self._slots = [_Slot(address) for _ in range(connections_per_backend) for address in addresses]
         self._limits = limits
         self._reconnect = reconnect
+        self._max_connections_per_backend = max_connections_per_backend
+        self._group: asyncio.TaskGroup
+        self._tasks: set[asyncio.Task[None]] = set()
         self._next = 0
         self._waiting: dict[Waiting, set[_Slot]] = {}  # and the places that may still give each a connection
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Keeps the connections open inside the block."""
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._keep(slot), name=f"backend {slot.address}") for slot in self._slots]
+        async with asyncio.TaskGroup() as self._group:
+            for slot in self._slots:
+                self._run(slot, self._keep(slot))
             try:
                 yield
             finally:
-                for task in tasks:
+                for task in self._tasks:
                     task.cancel()
+
+    def _run(self, slot: _Slot, keeping: Coroutine[None, None, None]) -> None:
+        task = self._group.create_task(keeping, name=f"backend {slot.address}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     @property
     def problems(self) -> dict[str, str]:
@@ -120,7 +135,10 @@ class BackendPool:
         if connection is not None:
             call.attach(connection)
         elif self.serving:
-            call.refuse("every connection to the backends has all the streams that it may have; call again later")
+            if (slot := self._one_more()) is not None:
+                self._waiting[call] = {slot}
+            else:
+                call.refuse(_FULL)
         else:
             self._waiting[call] = set(self._slots)
             for slot in self._slots:
@@ -143,6 +161,33 @@ class BackendPool:
                 return connection
             unwell = unwell or connection
         return unwell
+
+    def _one_more(self) -> _Slot | None:
+        """The place that is being opened since the others are full; one at a time."""
+        opening = next((slot for slot in self._slots if slot.beside is not None and slot.connection is None), None)
+        if opening is not None:
+            return opening
+        # Where fewest are; a backend that cannot be reached has none, and its own places to try.
+        counts = {address: count for address, count in self.connections.items() if count}
+        address = min(counts, key=counts.__getitem__)
+        if counts[address] >= self._max_connections_per_backend:
+            return None
+        beside = next(slot for slot in self._slots if slot.address == address and slot.beside is None)
+        slot = _Slot(address, beside=beside)
+        self._slots.append(slot)
+        self._run(slot, self._keep_while_wanted(slot))
+        return slot
+
+    async def _keep_while_wanted(self, slot: _Slot) -> None:
+        """Until it is lost, or closed by a backend that finds it idle."""
+        try:
+            connection = await self._attempt(slot)
+            if connection is not None:
+                await self._hold(slot, connection)
+        finally:
+            slot.connection = None
+            self._slots.remove(slot)
+            self._refuse_waiting(slot)
 
     async def _keep(self, slot: _Slot) -> None:
         backoff = self._reconnect.initial_backoff_seconds
@@ -175,7 +220,8 @@ class BackendPool:
     async def _hold(self, slot: _Slot, connection: BackendConnection) -> None:
         slot.connection, slot.problem = connection, ""
         get_logger().info("backend connected", backend=slot.address)
-        self._watch_health(slot, connection)
+        if slot.beside is None:
+            self._watch_health(slot, connection)
         self._attach_waiting()
         try:
             async with asyncio.TaskGroup() as group:
@@ -219,9 +265,10 @@ class BackendPool:
         for hopes in self._waiting.values():
             hopes.discard(failed)
         message = "; ".join(f"{address}: {problem}" for address, problem in self.problems.items())
+        message = f"no backend can be reached ({message}); call again in a moment" if message else _FULL
         for call in [call for call, hopes in self._waiting.items() if not hopes]:
             self.leave(call)
-            call.refuse(f"no backend can be reached ({message}); call again in a moment")
+            call.refuse(message)
 
 
 def _problem(error: OSError) -> str:

@@ -164,7 +164,8 @@ class ClientConnection(Connection[Stream]):
 
     def _on_setting(self, key: int, value: int) -> None:
         if key == http2.MAX_CONCURRENT_STREAMS:
-            self._max_streams = value
+            # Streams that were just broken off still count at the server, which refuses what is too much.
+            self._max_streams = value - value // 8
         else:
             super()._on_setting(key, value)
 

@@ -12,7 +12,7 @@ from gateway.wire.http2_connection import Connection
 from gateway.wire.request import RequestHead
 from gateway.wire.request_blocks import HeaderList, RequestBlockReader
 
-_CONGESTED_BYTES: Final = 64 << 10
+_CONGESTED_BYTES: Final = 32 << 10
 _RATE_SECONDS: Final = 10
 _CREDIT_OF_A_STREAM: Final = 4  # frames that carry nothing, which a client may well send for each stream that it ends
 _CONTINUE: Final = response_blocks.encode(100, ())
@@ -39,7 +39,7 @@ class Http2Limits:
     write_timeout_seconds: float = 30
     """How long a client may take none of what waits for it."""
     keep_alive_seconds: float = 75
-    write_buffer_bytes: int = 64 << 10
+    write_buffer_bytes: int = 32 << 10
 
 
 @dataclass(slots=True)
@@ -300,12 +300,20 @@ class ServerConnection(Connection[ServerStream]):
             if not stream.ended:
                 self.write(http2.rst_stream(stream.id, http2.NO_ERROR))
 
+    def waiting(self) -> list[ServerStream]:
+        """Streams of which something waits for the client."""
+        return [stream for stream in self._streams.values() if stream.pending]
+
+    def give_up(self, stream: ServerStream) -> None:
+        """Breaks off a stream that the client does not read."""
+        self._counters.streams_stalled += 1
+        self.reset(stream, http2.CANCEL)
+        stream.leave()
+
     def _sweep_stream(self, stream: ServerStream) -> None:
         if stream.pending:
             if not self.full and self.now - stream.moved_at > self._limits.write_timeout_seconds:
-                self._counters.streams_stalled += 1
-                self.reset(stream, http2.CANCEL)
-                stream.leave()
+                self.give_up(stream)
         elif not (stream.ended or stream.started) and stream.is_late(self._limits):
             self._counters.bodies_timed_out += 1
             upload, stream.upload = stream.upload, None

@@ -20,6 +20,8 @@ _OF_ONE_TASK: Final = frozenset(
         ErrorReason.ERROR_REASON_HISTORY_CHANGED,
     }
 )
+# Fewer where what was read last was large: at most about so much is read, and waits to be sent, at a time.
+_READ_BYTES: Final = 512 << 10
 
 
 class Feed:
@@ -49,6 +51,7 @@ class Feed:
         self._ready: dict[Follow, None] = {}
         self._unread: dict[Follow, None] = {}
         self._waiting_bytes = 0
+        self._reads_at_once = _READS_AT_ONCE
         self._rang = asyncio.Event()
         self._closed = False
 
@@ -154,7 +157,7 @@ class Feed:
 
     async def _read(self) -> list[FeedItem]:
         """Reads some logs together."""
-        batch = list(islice(self._unread, _READS_AT_ONCE))
+        batch = list(islice(self._unread, self._reads_at_once))
         for follow in batch:
             del self._unread[follow]
         outcomes = await asyncio.gather(*(follow.read(self._history) for follow in batch), return_exceptions=True)
@@ -173,6 +176,9 @@ class Feed:
                 self._unread[follow] = None
         if failure is not None and not items:
             raise failure
+        if items:
+            usual = sum(len(item.frames) for item in items) // len(items)
+            self._reads_at_once = max(1, min(_READS_AT_ONCE, _READ_BYTES // max(1, usual)))
         return items
 
     def _after_read(self, follow: Follow, items: Sequence[FeedItem]) -> None:

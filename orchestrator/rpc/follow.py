@@ -81,10 +81,9 @@ class WholeFollow(Follower):
         piece = await history.read_log(self.task_id, self._cursor, self._piece)
         self._piece = piece if piece.more else None
         self._cursor = piece.last_sequence
-        if piece.messages:
-            self._mark = mark_of(piece.messages[-1])
-        ends = [False] * (len(piece.messages) - 1) + [piece.ended]
-        return [FeedItem(self.task_id, frames, end) for frames, end in zip(piece.messages, ends, strict=False)]
+        if piece.message:
+            self._mark = mark_of(piece.message)
+        return [FeedItem(self.task_id, piece.message, piece.ended)] if piece.message else []
 
     def give_up(self) -> None:
         """Reads the log instead."""

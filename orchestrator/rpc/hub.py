@@ -13,9 +13,10 @@ from typing import Final
 from orchestrator import metrics
 from orchestrator.rpc.coalescing import Coalescer
 from orchestrator.rpc.feed import Feed
+from orchestrator.rpc.log_reader import LogReader, Readers
 from orchestrator.rpc.topic import Chunk, Ender, Follower, Topic
 from orchestrator.rpc.watcher import Watcher, Wheel
-from orchestrator.store.history import History, LogPiece, mark_of
+from orchestrator.store.history import History, mark_of
 from orchestrator.store.partitions import Partitions
 from orchestrator.store.resp import RedisClient
 from orchestrator.store.tail import tail
@@ -27,8 +28,6 @@ from troupe.core.logs import get_logger
 from troupe.core.server import Drain, draining_error
 
 _RETRY_SECONDS: Final = 0.2
-# Bounds what thousands of watchers that read the log at once hold in memory.
-_READS_AT_ONCE: Final = 16
 _ROOM_AGAIN: Final = timedelta(seconds=1)
 
 
@@ -46,6 +45,7 @@ class Hub:
         buffer_bytes: int,
         coalesce_seconds: float,
         max_watchers: int,
+        large_message_bytes: int,
     ) -> None:
         self._redis = redis
         self._partitions = partitions
@@ -56,7 +56,7 @@ class Hub:
         self._topics: dict[bytes, Topic] = {}
         self._watchers = 0
         self._feeds: set[Feed] = set()
-        self._reading = asyncio.Semaphore(_READS_AT_ONCE)
+        self._readers = Readers(history=history, large_message_bytes=large_message_bytes)
         self._coalescer = Coalescer(window_seconds=coalesce_seconds)
         self._wheel = Wheel(seconds=checkpoint_seconds)
 
@@ -102,25 +102,23 @@ class Hub:
                 SERVER_DRAINING.
         """
         cursor = after_sequence
-        piece: LogPiece | None = None
+        reader = LogReader(self._readers, task_id)
         with self._watcher(task_id) as (topic, watcher):
             while not self._drain.started:
-                if watcher.stale or piece is not None:
+                if watcher.stale or reader.has_more:
                     unsure = watcher.stale and mark
                     topic.join(watcher)
-                    async with self._reading:
-                        if unsure:
-                            await self._history.check_place(task_id, cursor, mark)
-                        piece = await self._history.read_log(task_id, cursor, piece)
-                    cursor = piece.last_sequence
-                    for message in piece.messages:
-                        yield message
-                        mark = mark_of(message)
+                    if unsure:
+                        await self._readers.check_place(task_id, cursor, mark)
+                    async with reader.piece(cursor) as piece:
+                        cursor, ended = piece.last_sequence, piece.ended
+                        if piece.message:
+                            mark = mark_of(piece.message)
+                            yield piece.message
+                    del piece  # an idle watcher holds no memory
                     metrics.WATCH_REREADS.inc()
-                    if piece.ended:
+                    if ended:
                         return
-                    piece = piece if piece.more else None
-                    message = b""  # an idle watcher holds no memory
                 elif taken := topic.take(watcher, cursor):
                     metrics.WATCH_EVENTS.inc(taken.last - cursor)
                     cursor, mark = taken.last, mark_of(taken.frames)

@@ -24,7 +24,7 @@ from troupe.core.errors import TroupeError
 from troupe.core.server import Drain
 
 _DEFAULT_PAGE_SIZE = 50
-_SESSION_BYTES = 8 << 20
+_SESSION_BYTES = 1 << 20
 
 Context = grpc.aio.ServicerContext[Any, Any]
 

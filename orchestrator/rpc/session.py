@@ -11,10 +11,10 @@ from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
 from troupe.core.errors import TroupeError, invalid
 from troupe.core.validation import check_rules
 
-# Submissions under way before the stream is no longer read.
-_SUBMITTING: Final = 512
+# Submissions whose results are not sent yet before the stream is no longer read.
+_UNANSWERED: Final = 512
 # Batches of events that wait to be sent; what is more waits in the feed, which is bounded.
-_BATCHES: Final = 4
+_BATCHES: Final = 2
 
 _SUBMISSIONS: Final = pb.RunTasksRequest.DESCRIPTOR.fields_by_name["submissions"]
 _MOST_SUBMISSIONS: Final = _SUBMISSIONS.GetOptions().Extensions[validate_pb2.field].repeated.max_items
@@ -26,7 +26,7 @@ class Session:
     def __init__(self, *, submission: Submission, feed: Feed) -> None:
         self._submission = submission
         self._feed = feed
-        self._room = asyncio.Semaphore(_SUBMITTING)
+        self._room = asyncio.Semaphore(_UNANSWERED)
         self._submitting = 0
         self._closed = False
         self._results: list[pb.SubmissionResult] = []
@@ -48,8 +48,11 @@ class Session:
                     if task.done():
                         task.result()
                 done = self._closed and not self._submitting and not len(self._feed)
-                if message := self._message():
+                message, answered = self._message()
+                if message:
                     yield message
+                    for _ in range(answered):
+                        self._room.release()
                 elif done:
                     return
                 else:
@@ -83,7 +86,6 @@ class Session:
             result.error.CopyFrom(error.to_proto())
         self._results.append(result)
         self._submitting -= 1
-        self._room.release()
         self._filled.set()
 
     async def _accept(self, submission: pb.TaskSubmission) -> str:
@@ -116,13 +118,13 @@ class Session:
         finally:
             self._filled.set()
 
-    def _message(self) -> bytes:
-        """What is ready: a batch of events and all results."""
+    def _message(self) -> tuple[bytes, int]:
+        """What is ready: a batch of events and all results, and how many these are."""
         frames = b"" if self._batches.empty() else b"".join(self._batches.get_nowait())
         results, self._results = self._results, []
         if not results:
-            return frames
-        return frames + pb.RunTasksResponse(results=results).SerializeToString()
+            return frames, 0
+        return frames + pb.RunTasksResponse(results=results).SerializeToString(), len(results)
 
 
 def _check_count(request: pb.RunTasksRequest) -> None:

@@ -19,11 +19,12 @@ from orchestrator.store.transitions import store_unavailable
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.core.errors import TroupeError
 
+# Who does not read costs twice a message, once here and once in gRPC. Only an event that is larger itself makes a
+# message larger than this, unless more is asked for.
+MESSAGE_BYTES: Final = 64 << 10
 # Clients with gRPC's default limits take 4 MiB; beyond this, larger messages make a replay no cheaper.
-MESSAGE_BYTES: Final = 1 << 20
-# A piece is asked for by number of events, so that its size is a guess from the piece before: about one message when
-# the events go on as they were, and the first one small enough should they be large.
-_PIECE_BYTES: Final = 768 << 10
+MOST_BYTES: Final = 512 << 10
+# A piece is asked for by number of events too: a guess from the piece before.
 _FIRST_EVENTS: Final = 32
 _MOST_EVENTS: Final = 2_000
 # No log gets there; Redis counts to 2^63 - 1 and refuses what reaches beyond.
@@ -32,21 +33,44 @@ _GROWTH: Final = 4
 # `TaskEvent.event_time`: tag and length, then seconds and nanos, which take no more.
 _TIME_TAG: Final = 3 << 3 | 2
 _MARK_BYTES: Final = 14
+# Of a log that is no larger any range is read as it is, and what is too much dropped.
+_SMALL_LOG_BYTES: Final = 8 << 20
+# Reads a range of a list until a message is full, which costs more than reading it as it is, but no more memory than
+# that; and about how much the whole list holds, where Redis tells.
+_RANGE: Final = """
+local at, stop, most = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local frames, size, step = {}, 0, 32
+while at <= stop and size < most do
+  local part = redis.call('LRANGE', KEYS[1], at, math.min(at + step - 1, stop))
+  if #part == 0 then break end
+  for _, frame in ipairs(part) do
+    size = size + #frame
+    if size > most and #frames > 0 then break end
+    frames[#frames + 1] = frame
+  end
+  at = at + #part
+  step = math.max(1, math.min(512, math.floor(65536 * #frames / size)))
+end
+local usage = redis.pcall('MEMORY', 'USAGE', KEYS[1], 'SAMPLES', '0')
+return {type(usage) == 'number' and usage or -1, frames}
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class LogPiece:
-    """Messages of framed events. `ended`: the task is over and nothing follows; `more`: the log goes on.
+    """A message of framed events. `ended`: the task is over and nothing follows; `more`: the log goes on.
 
-    `trimmed` counts the events that are kept no more; `next_events` is how many the next piece should have.
+    `trimmed` counts the events that are kept no more, `count` those of the message; `is_small` says whether all of the
+    log is.
     """
 
-    messages: Sequence[bytes]
+    message: bytes
     last_sequence: int
     more: bool
     ended: bool
     trimmed: int
-    next_events: int
+    count: int
+    is_small: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,31 +104,43 @@ class History:
         self._redis = redis
         self._partitions = partitions
 
-    async def read_log(self, task_id: str, after_sequence: int, previous: LogPiece | None = None) -> LogPiece:
+    async def read_log(
+        self,
+        task_id: str,
+        after_sequence: int,
+        previous: LogPiece | None = None,
+        *,
+        message_bytes: int = MESSAGE_BYTES,
+    ) -> LogPiece:
         """The next piece of the history behind a cursor; `previous` is the piece that ended there, if there is one.
 
         Raises:
             TroupeError: TASK_NOT_FOUND; CURSOR_OUT_OF_RANGE when the cursor is newer than the newest event, or what
                 follows it is kept no more.
         """
-        trimmed, events = (previous.trimmed, previous.next_events) if previous else (0, _FIRST_EVENTS)
+        trimmed, is_small = (previous.trimmed, previous.is_small) if previous is not None else (0, False)
+        events = _events_to_ask_for(previous, message_bytes)
         while True:
             start = min(max(0, after_sequence - trimmed), _LAST_PLACE)
-            state, dropped, length, frames = await self._read(task_id, start, start + events - 1)
+            state, dropped, length, frames, log_bytes = await self._read(
+                task_id, start, start + events - 1, at_most=None if is_small else message_bytes
+            )
             newest = dropped + length
             if not dropped <= after_sequence <= newest:
                 raise _out_of_range(task_id, after_sequence, dropped + 1, newest)
             if dropped == trimmed:
                 break
             trimmed = dropped  # the log was trimmed since
+        frames = _first_message(frames, message_bytes)
         last = after_sequence + len(frames)
         return LogPiece(
-            messages=_messages(frames),
+            message=b"".join(frames),
             last_sequence=last,
             more=last < newest,
             ended=TaskState(state).is_final and last == newest,
             trimmed=trimmed,
-            next_events=_next_events(frames),
+            count=len(frames),
+            is_small=is_small or 0 < log_bytes <= _SMALL_LOG_BYTES,
         )
 
     async def check_place(self, task_id: str, sequence: int, mark: bytes) -> None:
@@ -137,22 +173,30 @@ class History:
         Raises:
             TroupeError: TASK_NOT_FOUND.
         """
-        state, dropped, length, frames = await self._read(task_id, -1, -1)
+        state, dropped, length, frames, _ = await self._read(task_id, -1, -1, at_most=None)
         return NewestEvent(b"".join(frames), dropped + length, TaskState(state).is_final)
 
-    async def _read(self, task_id: str, start: int, stop: int) -> tuple[int, int, int, list[bytes]]:
-        """State of the task, number of events dropped and kept, the events of a range of the list."""
+    async def _read(
+        self, task_id: str, start: int, stop: int, *, at_most: int | None
+    ) -> tuple[int, int, int, list[bytes], int]:
+        """State of the task, number of events dropped and kept, the events of a range of the list, size of the log.
+
+        With `at_most` the events are cut behind so many bytes; the size is -1 where it was not asked for.
+        """
         key = self._task_key(task_id)
         commands: list[Command] = [
             ("HGET", key, "task"),
             ("LLEN", f"{key}:log"),
-            ("LRANGE", f"{key}:log", start, stop),
+            ("LRANGE", f"{key}:log", start, stop)
+            if at_most is None
+            else ("EVAL", _RANGE, 1, f"{key}:log", start, stop, at_most),
         ]
-        packed, length, frames = await self._atomically(commands)
+        packed, length, found = await self._atomically(commands)
         if packed is None:
             raise task_not_found(task_id)
         task = fields.unpack(fields.TASK, packed)
-        return task["state"], task["trimmed"], length, frames
+        log_bytes, frames = (-1, found) if at_most is None else found
+        return task["state"], task["trimmed"], length, frames, log_bytes
 
     def _task_key(self, task_id: str) -> str:
         partition = self._partitions.of_task(task_id)
@@ -167,25 +211,22 @@ class History:
             raise store_unavailable(error) from None
 
 
-def _next_events(frames: Sequence[bytes]) -> int:
-    """How many events to ask for next: as many as make a piece of the usual size, grown with care."""
-    if not frames:
+def _events_to_ask_for(previous: LogPiece | None, message_bytes: int) -> int:
+    """As many as make a message, grown with care."""
+    if previous is None or not previous.count:
         return _FIRST_EVENTS
-    usual = max(1, sum(map(len, frames)) // len(frames))
-    return max(1, min(_PIECE_BYTES // usual, _GROWTH * len(frames), _MOST_EVENTS))
+    usual = max(1, len(previous.message) // previous.count)
+    return max(1, min(message_bytes // usual, _GROWTH * previous.count, _MOST_EVENTS))
 
 
-def _messages(frames: Sequence[bytes]) -> list[bytes]:
-    """Frames put together to messages; one that is larger than a message should be goes alone."""
-    messages: list[list[bytes]] = []
-    size = MESSAGE_BYTES
-    for frame in frames:
-        if size + len(frame) > MESSAGE_BYTES:
-            messages.append([])
-            size = 0
-        messages[-1].append(frame)
+def _first_message(frames: list[bytes], message_bytes: int) -> list[bytes]:
+    """The frames that make one message: the first always, however large."""
+    size = 0
+    for count, frame in enumerate(frames):
         size += len(frame)
-    return [b"".join(message) for message in messages]
+        if count and size > message_bytes:
+            return frames[:count]
+    return frames
 
 
 def _out_of_range(task_id: str, cursor: int, oldest: int, newest: int) -> TroupeError:

@@ -14,9 +14,14 @@ KEEPALIVE_TIME_MS: Final = 30_000
 KEEPALIVE_TIMEOUT_MS: Final = 10_000
 MIN_PING_INTERVAL_MS: Final = 10_000
 
+# Servers take so many calls on a connection; a client with more opens another, up to this many to each address.
+# https://github.com/grpc/proposal/blob/master/A105-max-concurrent-streams-connection-scaling.md
+_MOST_CONNECTIONS: Final = 16
+
 _SERVICE_CONFIG: Final = json.dumps(
     {
         "loadBalancingConfig": [{"round_robin": {}}],
+        "connectionScaling": {"maxConnectionsPerSubchannel": _MOST_CONNECTIONS},
         "methodConfig": [
             {
                 "name": [{}],
@@ -44,6 +49,7 @@ def open_channel(address: str, *, max_message_bytes: int = 64 << 20, retries: bo
         address,
         options=[
             ("grpc.service_config", _SERVICE_CONFIG),
+            ("grpc.max_connections_per_subchannel_cap", _MOST_CONNECTIONS),
             ("grpc.enable_retries", int(retries)),
             ("grpc.keepalive_time_ms", KEEPALIVE_TIME_MS),
             ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),

@@ -12,44 +12,27 @@ from typing import Any, Final
 import grpc
 import grpc.aio
 import uvloop
-from pydantic import BaseModel, ConfigDict, Field
 
 from troupe.api.common.v1.error_pb2 import ErrorReason
-from troupe.core.channels import MIN_PING_INTERVAL_MS
 from troupe.core.errors import TroupeError
 from troupe.core.health import Check, Health
 from troupe.core.interceptors import server_interceptors
 from troupe.core.logs import LogSettings, configure, get_logger
+from troupe.core.memory import give_back_memory
 from troupe.core.reflection import add_reflection
-from troupe.core.settings import ListenAddress, ServiceSettings, SettingsError
+from troupe.core.server_options import server_options
+from troupe.core.server_settings import ServerSettings as ServerSettings  # noqa: PLC0414 - for whoever serves
+from troupe.core.settings import ServiceSettings, SettingsError
 from troupe.core.settings_view import section_of, unknown_variables
 from troupe.core.telemetry.admin import admin_server
 from troupe.core.telemetry.settings import TelemetrySettings
 from troupe.core.telemetry.tracing import configure_tracing
 from troupe.core.terminal_text import terminal_line
 
-# Up to this many times `max_message_bytes` a message is read and refused with a reason; above it gRPC itself
-# cuts the call with RESOURCE_EXHAUSTED.
-_REFUSABLE: Final = 4
 _CANNOT_START: Final = 2
 # Streams and calls live long and are many: with Python's defaults (700, 10, 10) a burst of them sets off collections
 # that walk all of them and find nothing, and every stream stands still meanwhile.
 _COLLECTOR_THRESHOLDS: Final = (50_000, 5, 10)
-
-
-class ServerSettings(BaseModel):
-    """Where and how a process serves gRPC."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    listen: ListenAddress = Field(description="`host:port`; port 0 takes a free one")
-    max_message_bytes: int = Field(default=4 << 20, gt=0)
-    grace_seconds: float = Field(default=10, ge=0, description="how long open calls may go on after SIGTERM")
-    reflection: bool = True
-    admin: ListenAddress | None = Field(
-        default=None,
-        description="`host:port` of plain HTTP with `/metrics`, `/healthz` and `/readyz`; unset: none",
-    )
 
 
 class StartupError(Exception):
@@ -155,24 +138,16 @@ async def _with_signals(main: Callable[[Drain], Coroutine[Any, Any, None]]) -> N
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, drain.start)
-    await main(drain)
+    giving_back = asyncio.create_task(give_back_memory(), name="memory")
+    try:
+        await main(drain)
+    finally:
+        giving_back.cancel()
 
 
 def _new_server(settings: ServerSettings) -> grpc.aio.Server:
-    options: Sequence[tuple[str, Any]] = [
-        ("grpc.max_receive_message_length", _REFUSABLE * settings.max_message_bytes),
-        ("grpc.max_send_message_length", -1),
-        ("grpc.so_reuseport", 0),
-        ("grpc.http2.min_recv_ping_interval_without_data_ms", MIN_PING_INTERVAL_MS),
-        ("grpc.keepalive_permit_without_calls", 1),
-        # An idle client that keeps its connection alive is no abuse; gRPC would cut it after two such pings.
-        ("grpc.http2.max_ping_strikes", 0),
-        # The defaults (1,000 and 3,000) drop streams at random when thousands open at once.
-        ("grpc.server.max_pending_requests", 100_000),
-        ("grpc.server.max_pending_requests_hard_limit", 200_000),
-    ]
     interceptors = server_interceptors(max_message_bytes=settings.max_message_bytes)
-    return grpc.aio.server(interceptors=interceptors, options=options)
+    return grpc.aio.server(interceptors=interceptors, options=server_options(settings))
 
 
 @asynccontextmanager

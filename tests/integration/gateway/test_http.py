@@ -306,10 +306,10 @@ async def test_a_pipeline_whose_responses_are_not_read_waits() -> None:
     server = WebServer(application=Counting(), limits=Http1Limits(), max_connections=10)
     async with server.listening("127.0.0.1:0") as address, WebConnection.open(address) as connection:
         connection.writer.write(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n" * 20_000)
-        await reached(lambda: asked > 1000)
+        await reached(lambda: asked > 50)
         for _ in range(20):  # time in which the server could read on
             await fetch(address, "GET", "/")
-        assert asked < 15_000
+        assert asked < 5_000
         for _ in range(20_000):
             assert (await connection.response()).status == 200
 

@@ -44,6 +44,7 @@ async def running_hub(engine: Engine, *, max_watchers: int = 10) -> AsyncIterato
         buffer_bytes=256 << 10,
         coalesce_seconds=0.005,
         max_watchers=max_watchers,
+        large_message_bytes=64 << 20,
     )
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(hub.run()), group.create_task(hub.stop_on_drain())]

@@ -7,7 +7,7 @@ import pytest
 import pytest_asyncio
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from orchestrator.store.history import MESSAGE_BYTES, History, LogPiece, mark_at, mark_of
+from orchestrator.store.history import MESSAGE_BYTES, MOST_BYTES, History, LogPiece, mark_at, mark_of
 from orchestrator.store.partitions import Partitions
 from orchestrator.store.resp import Command, RedisClient
 from tests.support.redis import Redis
@@ -49,7 +49,7 @@ def _frame(sequence: int, size: int) -> bytes:
 
 
 def _sequences(piece: LogPiece) -> list[int]:
-    return [event.sequence for message in piece.messages for event in WatchTaskResponse.FromString(message).events]
+    return [event.sequence for event in WatchTaskResponse.FromString(piece.message).events]
 
 
 @pytest_asyncio.fixture
@@ -59,33 +59,39 @@ async def redis(redis_server: Redis) -> AsyncIterator[RedisClient]:
     await client.close()
 
 
+@pytest.mark.parametrize("message_bytes", [MESSAGE_BYTES, MOST_BYTES])
 @pytest.mark.parametrize(
     ("sizes", "most_pieces"),
     [
         ([10] * 10_000, 9),
-        ([1_000_000] * 70, 72),
-        ([10] * 500 + [900_000] * 30 + [10] * 500, 40),
-        ([1] * 3 + [600_000, 600_000, 5], 1),
+        ([1_000_000] * 70, 70),
+        ([10] * 500 + [900_000] * 30 + [10] * 500, 45),
+        ([10] * 5_000 + [300_000] * 60, 75),
+        ([1] * 3 + [600_000, 600_000, 5], 4),
+        ([40_000] * 200, 205),
+        ([], 1),
     ],
-    ids=["small", "large", "mixed", "short"],
+    ids=["small", "large", "mixed", "suddenly large", "short", "two do not fit", "empty"],
 )
-async def test_a_log_is_read_whole_in_messages_that_clients_take(
-    redis: RedisClient, sizes: list[int], most_pieces: int
+async def test_a_log_is_read_whole_in_messages_of_bounded_size(
+    redis: RedisClient, sizes: list[int], most_pieces: int, message_bytes: int
 ) -> None:
-    log, history = Log(redis, f"log of {len(sizes)} {max(sizes)}"), History(redis, PARTITIONS)
+    name = f"log of {len(sizes)} {max(sizes, default=0)} {message_bytes}"
+    log, history = Log(redis, name), History(redis, PARTITIONS)
     await log.fill(sizes)
     cursor, pieces, found = 0, 0, list[int]()
     piece: LogPiece | None = None
     while piece is None or piece.more:
-        piece = await history.read_log(log.task_id, cursor, piece)
+        piece = await history.read_log(log.task_id, cursor, piece, message_bytes=message_bytes)
         cursor, pieces = piece.last_sequence, pieces + 1
         found += _sequences(piece)
-        assert max(map(len, piece.messages)) <= MESSAGE_BYTES + 100
+        assert len(piece.message) <= message_bytes or piece.count == 1
         assert piece.ended != piece.more
-        assert sum(map(len, piece.messages)) < 33 << 20
     assert found == list(range(1, len(sizes) + 1))
     assert pieces <= most_pieces
 
+    if not sizes:
+        return
     newest = await history.newest(log.task_id)
     assert (newest.frame, newest.sequence, newest.ended) == (_frame(len(sizes), sizes[-1]), len(sizes), True)
 
@@ -118,9 +124,9 @@ async def test_a_place_is_told_by_when_it_was_recorded(redis: RedisClient, redis
         new = replace(new_task("default", spec, partition=3), events=[b"", b""])
         task_id = await tasks.submit(new)
     piece = await history.read_log(task_id, 0)
-    *_, last = (event for message in piece.messages for event in WatchTaskResponse.FromString(message).events)
+    *_, last = WatchTaskResponse.FromString(piece.message).events
     assert last.sequence == 2
-    for mark in (mark_of(piece.messages[-1]), mark_at(last.event_time)):
+    for mark in (mark_of(piece.message), mark_at(last.event_time)):
         await history.check_place(task_id, 2, mark)
     other = Timestamp(seconds=last.event_time.seconds - 1, nanos=nanos)
     for sequence, mark in ((2, mark_at(other)), (3, mark_at(last.event_time)), (99, mark_at(last.event_time))):

@@ -122,6 +122,7 @@ class OrchestratorServiceServicer:
         message carries many submissions, or many events. Every submission is answered by one result; one that was
         refused leaves the others alone. The stream ends when the caller has closed its side and every accepted task
         has ended. After a cut, send the submissions again under their `request_id`s: they attach to their tasks.
+        Read while you write: no submission is taken while 512 results wait to be sent.
 
         Errors: none of its own; those of `SubmitTask` stand in the results.
         """

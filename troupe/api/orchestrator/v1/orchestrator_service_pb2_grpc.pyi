@@ -48,6 +48,7 @@ class OrchestratorServiceStub:
     message carries many submissions, or many events. Every submission is answered by one result; one that was
     refused leaves the others alone. The stream ends when the caller has closed its side and every accepted task
     has ended. After a cut, send the submissions again under their `request_id`s: they attach to their tasks.
+    Read while you write: no submission is taken while 512 results wait to be sent.
 
     Errors: none of its own; those of `SubmitTask` stand in the results.
     """
@@ -128,6 +129,7 @@ class OrchestratorServiceAsyncStub(OrchestratorServiceStub):
     message carries many submissions, or many events. Every submission is answered by one result; one that was
     refused leaves the others alone. The stream ends when the caller has closed its side and every accepted task
     has ended. After a cut, send the submissions again under their `request_id`s: they attach to their tasks.
+    Read while you write: no submission is taken while 512 results wait to be sent.
 
     Errors: none of its own; those of `SubmitTask` stand in the results.
     """
@@ -217,6 +219,7 @@ class OrchestratorServiceServicer(metaclass=_abc_1.ABCMeta):
         message carries many submissions, or many events. Every submission is answered by one result; one that was
         refused leaves the others alone. The stream ends when the caller has closed its side and every accepted task
         has ended. After a cut, send the submissions again under their `request_id`s: they attach to their tasks.
+        Read while you write: no submission is taken while 512 results wait to be sent.
 
         Errors: none of its own; those of `SubmitTask` stand in the results.
         """
