@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 # Raised when parsing or splitting changes, so that unchanged files are split anew.
-_LAYOUT = 1
+_LAYOUT = 2
 _ID = re.compile(r"[0-9a-f]{32}")
 
 

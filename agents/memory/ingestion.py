@@ -12,6 +12,7 @@ from agents.memory import ids
 from agents.memory.embedding import Embedder
 from agents.memory.errors import too_large
 from agents.memory.parser import Parser, SplitDocument
+from agents.memory.parsing.declared import charset_parameter
 from agents.memory.parsing.media import media_type_of
 from agents.memory.settings import MemorySettings
 from agents.memory.splitting import HEADING_SEPARATOR
@@ -67,7 +68,13 @@ class Ingestion:
             known = await self._without_other(known)
         if known and known.version == version:
             return Ingested(pb.INGEST_STATUS_UNCHANGED, known)
-        split = await self._parser.parse(source.content, uri=source.uri, media_type=media_type)
+        split = await self._parser.parse(
+            source.content,
+            uri=source.uri,
+            media_type=media_type,
+            charset=charset_parameter(source.media_type),
+            project=project,
+        )
         document = StoredDocument(
             document_id=document_id,
             project=project,
@@ -78,7 +85,7 @@ class Ingestion:
             version=version,
             passages=len(split.passages),
             text_length=len(split.text),
-            metadata=dict(source.metadata),
+            metadata={**split.metadata, **source.metadata},
             ingest_time_ms=time.time_ns() // 1_000_000,
         )
         await self._replace(known, document, passages_of(document, split), report)

@@ -208,6 +208,11 @@ def kind_of_unread(path: str | os.PathLike[str]) -> str:
     return _UNREAD_SUFFIXES.get(suffix) or (f"a {suffix} file" if suffix else "a file without a suffix")
 
 
+def is_known_unread(path: str | os.PathLike[str]) -> bool:
+    """Whether the name says that it is of a kind that is not read."""
+    return PurePath(path).suffix.lower() in _UNREAD_SUFFIXES
+
+
 def is_binary(head: bytes) -> bool:
     """Whether the beginning of a file is no text of any encoding."""
     if head.startswith(_WIDE_MARKS) or _is_wide(head):
