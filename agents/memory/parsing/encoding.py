@@ -39,6 +39,7 @@ _SAMPLE: Final = 100_000
 _TELLING: Final = 8  # characters; fewer, each alone among ASCII, are accents or quotation marks
 _RARE: Final = 1_000
 _FEW: Final = 50
+_SPARSE: Final = 200
 _MANY: Final = 5
 _SHIFTS: Final = re.compile(rb"\x1b\$[@B][\x21-\x7e]{2}")
 _HIGH: Final = re.compile(rb"[\x80-\xff]+")
@@ -105,7 +106,7 @@ def _marked(content: bytes) -> Decoded | None:
 def _wide(content: bytes) -> Decoded | None:
     """UTF-16 or UTF-32 without a mark: its NULs stand in one half of the places, and it reads as text."""
     sample = content[: _SAMPLE & ~3]
-    if b"\0" not in sample or len(content) % 2:
+    if sample.count(0) * _SPARSE < len(sample) or b"\0" not in sample or len(content) % 2:
         return None
     for encoding in _by_zeros(sample):
         text = sample.decode(encoding, "replace")

@@ -1,9 +1,11 @@
 """Tables as lines of text: each value stays under its heading. Pure."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+_NUMBER: Final = re.compile(r"[\s\d.,:/%+()€$£¥-]*")
 SEPARATOR: Final = " | "
 _MAX_COLUMNS: Final = 1_000
 _MAX_REPEATED: Final = 120  # code points; what is longer is not said again in each place that it spans
@@ -58,7 +60,7 @@ def _placed(
     for cell in cells:
         take_carried()
         columns = max(1, min(cell.columns, _MAX_COLUMNS - len(places), budget - used)) if len(cells) > 1 else 1
-        rows = min(cell.rows or left, left, max(1, budget - used))
+        rows = min(cell.rows or left, left, max(1, (budget - used) // columns))
         again = cell.text if len(cell.text) <= _MAX_REPEATED else ""
         for column in range(columns):
             put(again if column else cell.text, 1)
@@ -67,3 +69,9 @@ def _placed(
         used += columns * rows - 1
     take_carried()
     return places, after, used
+
+
+def names_columns(row: Sequence[str]) -> bool:
+    """Whether a first row names columns: it holds words and no numbers."""
+    filled = [cell for cell in row if cell]
+    return len(filled) > 1 and not any(_NUMBER.fullmatch(cell) for cell in filled)

@@ -50,8 +50,10 @@ def _walked(tree: LexborHTMLParser, *, without_scripts: bool) -> Walk:
 
 
 def _stated_title(tree: LexborHTMLParser) -> str:
-    stated = tree.css_first("head > title") or tree.css_first("title")
-    return " ".join((stated.text() or "").split()) if stated is not None else ""
+    for stated in tree.css("title"):
+        if stated.parent is not None and stated.parent.tag != "svg":
+            return " ".join((stated.text() or "").split())
+    return ""
 
 
 def _notes(tree: LexborHTMLParser) -> frozenset[str]:

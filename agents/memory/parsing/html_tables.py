@@ -6,7 +6,7 @@ from typing import Final
 
 from selectolax.lexbor import LexborNode
 
-from agents.memory.parsing.grid import Cell, filled, line
+from agents.memory.parsing.grid import Cell, filled, line, names_columns
 
 _PARTS: Final = frozenset(["tbody", "tfoot", "thead"])
 _PAGE_PARTS: Final = "table, h1, h2, h3, h4, h5, h6, pre, article, section, main, hr, dl, form, nav, header, footer"
@@ -35,8 +35,9 @@ def read_table(table: LexborNode, line_of: Callable[[LexborNode], str]) -> Table
         [[Cell(texts[cell.mem_id], _span(cell, "rowspan"), _span(cell, "colspan")) for cell in row] for row in group]
         for group in groups
     ]
-    lines = [text for places in filled(grid) if (text := line(places))]
-    header = lines[0] if lines and _names_columns(groups) else ""
+    rows = [places for places in filled(grid) if any(places)]
+    lines = [line(places) for places in rows]
+    header = lines[0] if len(rows) > 1 and _is_header(groups, rows[0], headed=headed) else ""
     captions = [text for child in table.iter() if child.tag == "caption" and (text := line_of(child))]
     return Table([*captions, *lines], header)
 
@@ -65,9 +66,12 @@ def _is_data(table: LexborNode, groups: Sequence[Sequence[Sequence[LexborNode]]]
     return any(len(row) > 1 for row in rows) and all(not cell.css_first(_PAGE_PARTS) for row in rows for cell in row)
 
 
-def _names_columns(groups: Sequence[Sequence[Sequence[LexborNode]]]) -> bool:
-    first = next((row for group in groups for row in group if row), ())
-    return len(first) > 1 and all(cell.tag == "th" for cell in first)
+def _is_header(groups: Sequence[Sequence[Sequence[LexborNode]]], first: Sequence[str], *, headed: bool) -> bool:
+    """Whether the first row names the columns: it says so, or nothing does and it holds words only."""
+    if not headed:
+        return names_columns(first)
+    cells = next((row for group in groups for row in group if row), ())
+    return len(cells) > 1 and all(cell.tag == "th" for cell in cells)
 
 
 def _text(cell: LexborNode, line_of: Callable[[LexborNode], str]) -> str:

@@ -13,6 +13,7 @@ from agents.memory.parsing.unwrap import unwrap
 
 _NEXT_ROW: Final = 3.5  # of the height
 _NEXT_LINE: Final = 1.75
+_MAX_CELL_ROWS: Final = 3  # rows of one cell between those of several
 _INDENT: Final = 0.8
 _PROSE_ROWS: Final = 5
 _PROSE_LENGTH: Final = 25
@@ -57,22 +58,20 @@ def _table_end(rows: Sequence[Row], start: int) -> int:
     """Where the table that begins at a row ends; the row itself if none does."""
     if len(rows[start].cells) < 2:
         return start
-    end, many = start + 1, 1
-    columns = _columns(rows[start:end])
+    end, last = start, rows[start]
+    columns = _columns(rows[start : start + 1])
     for number in range(start + 1, len(rows)):
         row = rows[number]
-        if not 0 < rows[number - 1].lowest - row.base <= _NEXT_ROW * row.first.height:
-            break
-        if len(row.cells) < 2 and not _is_in_column(row, columns):
+        if not 0 < last.lowest - row.base <= _NEXT_ROW * row.first.height:
             break
         if len(row.cells) > 1:
-            widened = _columns(rows[start : number + 1])
-            if len(widened) < 2:
+            columns = _columns(rows[start : number + 1])
+            if len(columns) < 2:
                 break
-            columns, many, end = widened, many + 1, number + 1
-        elif number + 1 < len(rows) and number - end > 2:
+            end, last = number + 1, row
+        elif not _is_in_column(row, columns) or number - end > _MAX_CELL_ROWS:
             break
-    return end if many > 1 else start
+    return end or start
 
 
 def _columns(rows: Sequence[Row]) -> list[tuple[float, float]]:
@@ -119,15 +118,29 @@ def _table(rows: Sequence[Row], words: frozenset[str]) -> Iterator[Block]:
         for column in range(2):
             yield from _paragraphs([Row([row.cells[column]]) for row in rows if len(row.cells) > column], words)
         return
-    lines = []
-    for row in rows:
-        places = [""] * len(columns)
-        for cell in row.cells:
-            text = unwrap([run.text for run in cell], words)
-            column = _column_of(_extent(cell), columns)
-            places[column] = f"{places[column]} {text}".strip()
-        lines.append(line(places))
+    grid = [_places(row, columns, words) for row in sorted(rows, key=lambda row: -row.base)]
+    lines = [line(places) for places in _without_spanning(grid)]
     yield Block("\n".join(lines), lines=len(lines))
+
+
+def _places(row: Row, columns: Sequence[tuple[float, float]], words: frozenset[str]) -> list[str]:
+    places = [""] * len(columns)
+    for cell in row.cells:
+        column = _column_of(_extent(cell), columns)
+        places[column] = f"{places[column]} {unwrap([run.text for run in cell], words)}".strip()
+    return places
+
+
+def _without_spanning(grid: Sequence[list[str]]) -> Iterator[list[str]]:
+    """The rows; a value that stands between two rows which lack it belongs to both."""
+    for number, places in enumerate(grid):
+        filled = [column for column, text in enumerate(places) if text]
+        if len(filled) == 1 and 0 < number < len(grid) - 1:
+            above, below, column = grid[number - 1], grid[number + 1], filled[0]
+            if not above[column] and not below[column]:
+                above[column] = below[column] = places[column]
+                continue
+        yield places
 
 
 def _is_prose(rows: Sequence[Row], columns: Sequence[tuple[float, float]]) -> bool:

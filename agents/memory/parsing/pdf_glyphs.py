@@ -13,7 +13,8 @@ from pypdfium2 import raw
 from agents.memory.parsing.pdf_runs import Glyph
 
 _HYPHEN: Final = 2  # PDFium's mark of a hyphen at the end of a line
-# Where TeX's fonts (OT1, T1) and Distiller put ligatures, in fonts that say neither names nor characters.
+# Where TeX's fonts (OT1, T1) and Distiller put ligatures, quotation marks and dashes,
+# in fonts that say neither their names nor their characters.
 _UNNAMED: Final = {
     2: 0xFB01,
     3: 0xFB02,
@@ -22,6 +23,13 @@ _UNNAMED: Final = {
     0x0D: 0xFB02,
     0x0E: 0xFB03,
     0x0F: 0xFB04,
+    0x10: 0x201C,
+    0x11: 0x201D,
+    0x12: 0x201E,
+    0x13: 0xAB,
+    0x14: 0xBB,
+    0x15: 0x2013,
+    0x16: 0x2014,
     0x1B: 0xFB00,
     0x1C: 0xFB01,
     0x1D: 0xFB02,

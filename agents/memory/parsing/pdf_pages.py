@@ -176,11 +176,10 @@ class _Writer:
 
 
 def _title(paged: Sequence[Sequence[Block]], writer: _Writer) -> str:
-    """The first of the largest headings of the first pages."""
-    found = [
-        (level, block.text)
-        for blocks in paged[:_TITLE_PAGES]
-        for block, after in zip(blocks, [*blocks[1:], None], strict=True)
-        if (level := writer.level(block, after))
-    ]
-    return " ".join(min(found, key=lambda pair: pair[0])[1].split()) if found else ""
+    """The largest heading of the first page that has one, but not of a late one."""
+    for blocks in paged[:_TITLE_PAGES]:
+        followed = zip(blocks, [*blocks[1:], None], strict=False)
+        found = [(level, block.text) for block, after in followed if (level := writer.level(block, after))]
+        if found:
+            return " ".join(min(found, key=lambda pair: pair[0])[1].split())
+    return ""

@@ -1,5 +1,6 @@
 """The characters of a page put together to runs: what stands close together on one line. Pure."""
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
@@ -14,6 +15,7 @@ _RAISED_SMALL: Final = 0.15
 _RAISED: Final = 0.25
 _LOWERED: Final = 0.07
 _MAX_SCRIPT: Final = 12  # code points
+_LEADER: Final = re.compile(r"(?:\s*[.·]){5,}\s*")
 _LIGATURES: Final = {
     "ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl", "ﬅ": "ft", "ﬆ": "st",
 }  # fmt: skip
@@ -95,7 +97,9 @@ def runs_of(glyphs: Iterable[Glyph]) -> list[Run]:
             _extend(joined[-1], run)
         else:
             joined.append(run)
-    return joined
+    for run in joined:
+        run.text = _LEADER.sub(" … ", run.text).strip()
+    return [run for run in joined if run.text != "…"]
 
 
 def _threes(runs: Sequence[Run]) -> Iterator[tuple[Run | None, Run, Run | None]]:

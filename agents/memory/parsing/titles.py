@@ -14,11 +14,12 @@ _PROGRAM: Final = re.compile(
     re.IGNORECASE,
 )
 _EMPTY: Final = re.compile(
-    r"(?:un(?:titled|named|known|benannt)|ohne titel|sans (?:titre|nom)|sin t[ií]tulo|senza titolo|无标题|無題"
-    r"|без названия|title|titel|titre|document|dokument|doc|file|page|seite|slide|folie|presentation|präsentation"
-    r"|workbook|arbeitsmappe|sheet|tabelle|scan|print|output|layout|draft|temp|tmp|test|new|none|null|n/?a|default|main"
-    r"|article|paper|report|thesis|template|image|img|microsoft word|powerpoint[- ]pr(?:ä|ae|e)sentation|word document"
-    r"|full page photo|anonymous|pdf)[\s._-]*(?:document|dokument|presentation)?[\s._-]*(?:\(?\d+\)?|[a-z])?",
+    r"(?:un(?:titled|named|known|specified|benannt)|ohne titel|sans (?:titre|nom)|sin t[ií]tulo|senza titolo"
+    r"|无标题|無題|без названия|title|titel|titre|document|dokument|doc|file|page|seite|slide|folie"
+    r"|presentation|präsentation|workbook|arbeitsmappe|sheet|tabelle|scan|print|output|layout|draft|temp|tmp|test"
+    r"|new|none|null|n/?a|default|main|article|paper|report|thesis|template|image|img|anonymous|pdf"
+    r"|microsoft word|powerpoint[- ]pr(?:ä|ae|e)sentation|word document|full page photo)"
+    r"[\s._-]*(?:document|dokument|presentation)?[\s._-]*(?:\(?\d+\)?|[a-z])?",
     re.IGNORECASE,
 )
 _FILE: Final = re.compile(
@@ -32,7 +33,7 @@ _CODE: Final = re.compile(r"[\W\d_]+|[0-9a-f-]{16,}|\S*\d{4,}\S*|[a-z]+(?:[_-]\w
 
 def is_telling(title: str, uri: str) -> bool:
     """Whether a stated title says what the document is about, and is not a program's or a file's name."""
-    title = title.strip()
+    title = title.strip(" \t-–—_.,:;()[]<>{}\"'")
     if not title or _PROGRAM.match(title) or _PATH.fullmatch(title) or _EMPTY.fullmatch(title):
         return False
     if _FILE.fullmatch(title) or (" " not in title and _CODE.fullmatch(title)):

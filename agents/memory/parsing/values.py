@@ -10,10 +10,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from agents.memory.document import Heading, ParsedDocument, Span
-from agents.memory.parsing.grid import line
+from agents.memory.parsing.grid import line, names_columns
 
 _LOOKED_AT: Final = 50
-_NUMBER: Final = re.compile(r"[\s\d.,:/%+()€$£¥-]*")
 _DECLARED: Final = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
 
 
@@ -81,7 +80,7 @@ class SheetText:
         """Adds one table."""
         width = len(rows[0])
         lines = [line([*row, *[""] * (width - len(row))]) for row in rows]
-        header = lines[0] if len(lines) > 1 and _names_columns(rows[0]) else ""
+        header = lines[0] if len(lines) > 1 and names_columns(rows[0]) else ""
         text = "\n".join(lines)
         self.atoms.append(Span(self._length, self._length + len(text), header))
         self.put(text)
@@ -92,9 +91,3 @@ def _trimmed(row: Sequence[str]) -> Sequence[str]:
     while end and not row[end - 1]:
         end -= 1
     return row[:end]
-
-
-def _names_columns(row: Sequence[str]) -> bool:
-    """Whether a first row names columns: it holds words and no numbers."""
-    filled = [cell for cell in row if cell]
-    return len(filled) > 1 and not any(_NUMBER.fullmatch(cell) for cell in filled)
