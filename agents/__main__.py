@@ -35,7 +35,11 @@ async def main(drain: Drain) -> None:
         channel = await stack.enter_async_context(open_channel(settings.inference_address))
         store = await stack.enter_async_context(MilvusStore(uri=settings.milvus_uri, settings=memory))
         parser = await stack.enter_async_context(
-            Parser(timeout_seconds=memory.parse_timeout_seconds, memory_bytes=memory.parse_memory_bytes)
+            Parser(
+                timeout_seconds=memory.parse_timeout_seconds,
+                memory_bytes=memory.parse_memory_bytes,
+                processes=memory.parse_processes,
+            )
         )
         embedder = InferenceEmbedder(
             channel=channel,

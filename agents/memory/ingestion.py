@@ -14,6 +14,7 @@ from agents.memory.embedding import Embedder
 from agents.memory.errors import too_large
 from agents.memory.membership import Membership
 from agents.memory.parser import Parser, SplitDocument
+from agents.memory.parsing.declared import charset_parameter
 from agents.memory.parsing.media import media_type_of
 from agents.memory.settings import MemorySettings
 from agents.memory.splitting import HEADING_SEPARATOR
@@ -98,7 +99,13 @@ class Ingestion:
         if known and ids.is_attempt(known.version, source_version):
             return Ingested(pb.INGEST_STATUS_UNCHANGED, known)
         media_type = media_type_of(source.uri, source.media_type, source.content)
-        split = await self._parser.parse(source.content, uri=source.uri, media_type=media_type)
+        split = await self._parser.parse(
+            source.content,
+            uri=source.uri,
+            media_type=media_type,
+            charset=charset_parameter(source.media_type),
+            project=project,
+        )
         document = StoredDocument(
             document_id=document_id,
             project=project,
@@ -109,7 +116,7 @@ class Ingestion:
             version=ids.attempt_version(source_version),
             passages=len(split.passages),
             text_length=len(split.text),
-            metadata=dict(source.metadata),
+            metadata={**split.metadata, **source.metadata},
             ingest_time_ms=0,
         )
         stored = await self._replace(known, document, passages_of(document, split), report)

@@ -1,100 +1,127 @@
-"""Parses documents in a process of its own.
+"""Parses documents in processes of their own.
 
 Parsers are where foreign bytes do most harm: damaged PDFs loop, deeply nested HTML takes minutes, and none of it
-can be interrupted in a thread. The process has a memory bound, and is killed and started anew when a document takes
-too long.
+can be interrupted in a thread. Each process has a memory bound, each document a time by its size, after which its
+process is ended and another started. Projects share the processes fairly, so that one that sends bad documents
+holds none of the others.
 """
 
 import asyncio
 import contextlib
 import json
+import signal
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Self
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Self
 
 from agents.memory.document import SplitPassage
 from agents.memory.errors import UNREADABLE, unreadable
 from agents.memory.parsing.worker import LENGTH
+from agents.memory.turns import Turns
 from troupe.core.errors import TroupeError
+
+_SECONDS: Final = 5.0  # of processor time for any document
+_SECONDS_PER_MIB: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class SplitDocument:
-    """A document's text with its passages."""
+    """A document's text with its passages; `metadata` says how it was read, such as a guessed encoding."""
 
     text: str
     title: str
     passages: Sequence[SplitPassage]
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 class Parser:
-    """Owns the parsing process inside its `async with`; documents are parsed one after the other."""
+    """Owns the parsing processes inside its `async with`; they start when they are needed."""
 
-    def __init__(self, *, timeout_seconds: float, memory_bytes: int) -> None:
+    def __init__(self, *, timeout_seconds: float, memory_bytes: int, processes: int = 2) -> None:
         self._timeout_seconds = timeout_seconds
         self._memory_bytes = memory_bytes
-        self._turn = asyncio.Lock()
-        self._process: asyncio.subprocess.Process | None = None
+        self._turns = Turns(processes)
+        self._idle: list[asyncio.subprocess.Process] = []
+        self._processes: set[asyncio.subprocess.Process] = set()
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._kill()
+        for process in list(self._processes):
+            await self._end(process)
 
-    async def parse(self, content: bytes, *, uri: str, media_type: str) -> SplitDocument:
-        """Text, title and passages.
+    async def parse(
+        self, content: bytes, *, uri: str, media_type: str, charset: str = "", project: str = ""
+    ) -> SplitDocument:
+        """Text, title and passages. `charset` is the encoding that came with the bytes.
 
         Raises:
             TroupeError: UNREADABLE_DOCUMENT.
         """
-        async with self._turn:
-            reply = await self._ask(content, uri, media_type)
+        seconds = min(self._timeout_seconds, _SECONDS + _SECONDS_PER_MIB * len(content) / (1 << 20))
+        request = {"uri": uri, "media_type": media_type, "charset": charset, "seconds": seconds}
+        async with self._turns.turn(project):
+            reply = await self._ask(content, uri, request)
         if "error" in reply:
             raise TroupeError(UNREADABLE, reply["error"], metadata={"uri": uri})
-        return SplitDocument(reply["text"], reply["title"], [SplitPassage(*fields) for fields in reply["passages"]])
+        passages = [SplitPassage(*fields) for fields in reply["passages"]]
+        return SplitDocument(reply["text"], reply["title"], passages, reply["metadata"])
 
-    async def _ask(self, content: bytes, uri: str, media_type: str) -> dict[str, Any]:
+    async def _ask(self, content: bytes, uri: str, request: Mapping[str, Any]) -> dict[str, Any]:
         process = await self._started()
         answered = False
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                reply = await _exchange(process, content, uri, media_type)
+                reply = await _exchange(process, content, request)
             answered = True
         except TimeoutError:
-            raise unreadable(uri, f"parsing it takes longer than {self._timeout_seconds:g} s; split it") from None
+            raise _too_slow(uri, self._timeout_seconds) from None
         except (asyncio.IncompleteReadError, ConnectionError, RuntimeError):  # uvloop: the pipe is closed already
+            await self._end(process)
+            if process.returncode == -signal.SIGPROF:
+                raise _too_slow(uri, request["seconds"]) from None
             raise unreadable(uri, "its parser crashed; save it anew, or as text") from None
         finally:
-            if not answered:  # also when cancelled: the process is in the middle of something
-                await self._kill()
+            if answered:
+                self._idle.append(process)
+            else:  # also when cancelled: the process is in the middle of something
+                await self._end(process)
         return reply
 
     async def _started(self) -> asyncio.subprocess.Process:
-        if self._process is None or self._process.returncode is not None:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                *("-m", "agents.memory.parsing.worker", str(self._memory_bytes)),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                start_new_session=True,
-            )
-        return self._process
+        while self._idle:
+            process = self._idle.pop()
+            if process.returncode is None:
+                return process
+            self._processes.discard(process)
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", "agents.memory.parsing.worker", str(self._memory_bytes)),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )
+        self._processes.add(process)
+        return process
 
-    async def _kill(self) -> None:
-        process, self._process = self._process, None
-        if process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+    async def _end(self, process: asyncio.subprocess.Process) -> None:
+        self._processes.discard(process)
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
 
 
-async def _exchange(process: asyncio.subprocess.Process, content: bytes, uri: str, media_type: str) -> dict[str, Any]:
+def _too_slow(uri: str, seconds: float) -> TroupeError:
+    return unreadable(uri, f"parsing it takes longer than {seconds:g} s; split it")
+
+
+async def _exchange(process: asyncio.subprocess.Process, content: bytes, request: Mapping[str, Any]) -> dict[str, Any]:
     assert process.stdin is not None
     assert process.stdout is not None
-    request = json.dumps({"uri": uri, "media_type": media_type, "size_bytes": len(content)}).encode()
-    process.stdin.write(LENGTH.pack(len(request)) + request)
+    head = json.dumps({**request, "size_bytes": len(content)}).encode()
+    process.stdin.write(LENGTH.pack(len(head)) + head)
     process.stdin.write(content)
     await process.stdin.drain()
     (size,) = LENGTH.unpack(await process.stdout.readexactly(LENGTH.size))

@@ -14,8 +14,9 @@ class MemorySettings(BaseModel):
     embedding_model: str = Field(default="", description="empty takes the deployment's default embedder")
     # Half of what the orchestrator, through which documents come, lets pass at most.
     max_document_bytes: int = Field(default=8 << 20, gt=0)
-    parse_timeout_seconds: float = Field(default=60, gt=0)
-    parse_memory_bytes: int = Field(default=2 << 30, ge=256 << 20, description="address space of the parsing process")
+    parse_timeout_seconds: float = Field(default=60, gt=0, description="of a document; small ones get less")
+    parse_memory_bytes: int = Field(default=2 << 30, ge=256 << 20, description="address space of a parsing process")
+    parse_processes: int = Field(default=2, ge=1, le=64, description="one project uses all but one of them")
     concurrent_documents: int = Field(default=8, ge=1, le=64)
     embed_batch: int = Field(default=64, ge=1, le=1024, description="texts a call, of any documents")
     embed_concurrency: int = Field(default=4, ge=1, le=64)

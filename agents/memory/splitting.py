@@ -10,7 +10,7 @@ import itertools
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from agents.memory.document import ParsedDocument, Span, SplitPassage
@@ -41,10 +41,11 @@ class _Section:
 
 @dataclass(frozen=True, slots=True)
 class _Unit:
-    """A paragraph, or an atom: code or a table."""
+    """A paragraph, or an atom: code or a table, whose parts are told under its `header`."""
 
     span: Span
     atom: bool
+    header: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ def _units(text: str, section: _Section, atoms: Sequence[Span]) -> Iterator[_Uni
     for atom in atoms[first:after]:
         start, end = max(atom.start, position), min(atom.end, section.end)
         yield from (_Unit(span, atom=False) for span in _cut(text, Span(position, start), _BLANK_LINE))
-        yield from (_Unit(span, atom=True) for span in _trim(text, start, end))
+        yield from (_Unit(span, atom=True, header=atom.header) for span in _trim(text, start, end))
         position = max(end, position)
     yield from (_Unit(span, atom=False) for span in _cut(text, Span(position, section.end), _BLANK_LINE))
 
@@ -146,6 +147,8 @@ class _Packer:
             return
         for span in self._break(unit.span, _LINES if unit.atom else _PROSE):
             part = self._piece(span)
+            if unit.header and span.start > unit.span.start:
+                part = replace(part, path=(*part.path, unit.header))
             if not self._extend(part):
                 self.flush()
                 self._open = part

@@ -86,7 +86,11 @@ async def memory(uri: str, embedder: Embedder, settings: MemorySettings) -> "Asy
     """A client, without retries, of a memory service of its own on a Milvus."""
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(MilvusStore(uri=uri, settings=settings))
-        parser = Parser(timeout_seconds=settings.parse_timeout_seconds, memory_bytes=settings.parse_memory_bytes)
+        parser = Parser(
+            timeout_seconds=settings.parse_timeout_seconds,
+            memory_bytes=settings.parse_memory_bytes,
+            processes=settings.parse_processes,
+        )
         await stack.enter_async_context(parser)
         servicer = MemoryServicer(store=store, embedder=embedder, parser=parser, settings=settings)
         name = "troupe.api.memory.v1.MemoryService"

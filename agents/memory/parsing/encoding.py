@@ -1,10 +1,16 @@
-"""Bytes to text: a byte order mark decides, then UTF-8, then Windows-1252; binary is refused."""
+"""Bytes to text: a byte order mark decides, then what is declared, then UTF-8, then a guess; binary is refused."""
 
 import codecs
 import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Final
 
+import chardet
+from chardet.registry import REGISTRY
+
 from agents.memory.errors import unreadable
+from agents.memory.parsing.charsets import REPLACEMENT, decode_as, name_of
 
 _MARKS: Final = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -13,50 +19,149 @@ _MARKS: Final = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-_CONTROLS: Final = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
+# The encodings of the web, and those of files from DOS and old Macs.
+_NAMES: Final = {
+    "big5hkscs": "big5",
+    "cp874": "windows-874",
+    "cp932": "shift_jis",
+    "cp949": "euc-kr",
+    "euc_jis_2004": "euc-jp",
+    "euc_jp": "euc-jp",
+    "euc_kr": "euc-kr",
+    "iso8859-16": "iso-8859-16",
+    "mac-cyrillic": "x-mac-cyrillic",
+    "shift_jis_2004": "shift_jis",
+    **{name: name for name in ("cp437", "cp850", "cp852", "cp855", "cp857", "cp858", "mac-latin2", "mac-roman")},
+}
+_UNGUESSED: Final = frozenset(["utf-7", "utf-8", "hz", "iso2022_kr", "johab"])
+_GUESSED: Final = [name for name in REGISTRY if (name_of(name) or name in _NAMES) and name not in _UNGUESSED]
+_SAMPLE: Final = 100_000
+_TELLING: Final = 8  # characters; fewer, each alone among ASCII, are accents or quotation marks
+_RARE: Final = 1_000
+_FEW: Final = 50
+_SPARSE: Final = 200
+_MANY: Final = 5
+_SHIFTS: Final = re.compile(rb"\x1b\$[@B][\x21-\x7e]{2}")
+_HIGH: Final = re.compile(rb"[\x80-\xff]+")
+_CONTROLS: Final = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\x84\x86-\x9f]")
+_SEQUENCES: Final = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 
 
-def decode(content: bytes, uri: str, *, declared: str = "") -> str:
-    """The text without its byte order mark.
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """The text without its byte order mark, and how it was read."""
 
-    `declared` is what the document says of itself; it counts where neither a mark nor UTF-8 decides.
+    text: str
+    encoding: str
+    guessed: bool = False
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """What the document says of it; nothing where it is UTF-8, as nearly all are."""
+        lost = self.text.count(REPLACEMENT)
+        return {
+            **({"encoding": self.encoding} if self.encoding != "utf-8" else {}),
+            **({"encoding_guessed": "true"} if self.guessed else {}),
+            **({"characters_lost": str(lost)} if lost else {}),
+        }
+
+
+def decode(content: bytes, uri: str, *, transport: str = "", declared: str = "") -> Decoded:
+    """The text of the bytes; what has no meaning is U+FFFD.
+
+    `transport` is the encoding that came with the bytes, `declared` the one that they state themselves; both as
+    `charsets.name_of` names them.
 
     Raises:
-        TroupeError: it is not text, or not in the encoding that it claims.
+        TroupeError: it is not text, or in an encoding that browsers refuse.
     """
-    text = _decode(content, uri, declared)
-    if "\0" in text:
-        raise unreadable(uri, f"it is binary, not text: code point {text.index(chr(0))} is NUL")
-    return text
+    decoded = _marked(content) or _wide(content) or _narrow(content, uri, transport or declared)
+    if binary := _binary(decoded):
+        raise unreadable(uri, f"it is binary, not text: {binary}")
+    return replace(decoded, text=decoded.text.replace("\0", REPLACEMENT))
 
 
-def _decode(content: bytes, uri: str, declared: str) -> str:
+def _binary(decoded: Decoded) -> str:
+    """How it shows that it is no text; a single NUL among thousands of characters is an accident."""
+    text = decoded.text
+    if text.count("\0") * _RARE > len(text):
+        return f"character {text.index(chr(0))} is NUL"
+    if _is_lost(text):
+        return f"most of it has no meaning in {decoded.encoding}"
+    controls = len(_CONTROLS.findall(text, 0, _SAMPLE)) if decoded.guessed else 0
+    return "neither UTF-8 nor free of control characters" if controls * _FEW > min(len(text), _SAMPLE) else ""
+
+
+def _is_lost(text: str) -> bool:
+    return text.count(REPLACEMENT) * _MANY > len(text)
+
+
+def _marked(content: bytes) -> Decoded | None:
     for mark, encoding in _MARKS:
         if content.startswith(mark):
-            return _strict(content[len(mark) :], encoding, uri)
-    if b"\0" in content:
-        raise unreadable(uri, f"it is binary, not text: byte {content.index(0)} is NUL")
+            return Decoded(content[len(mark) :].decode(encoding, "replace"), encoding)
+    return None
+
+
+def _wide(content: bytes) -> Decoded | None:
+    """UTF-16 or UTF-32 without a mark: its NULs stand in one half of the places, and it reads as text."""
+    sample = content[: _SAMPLE & ~3]
+    if sample.count(0) * _SPARSE < len(sample) or b"\0" not in sample or len(content) % 2:
+        return None
+    for encoding in _by_zeros(sample):
+        text = sample.decode(encoding, "replace")
+        if not _CONTROLS.search(text) and text.count(REPLACEMENT) <= 1:
+            return Decoded(content.decode(encoding, "replace"), encoding, guessed=True)
+    return None
+
+
+def _by_zeros(sample: bytes) -> Iterator[str]:
+    first, second, third, fourth = (sample[place::4].count(0) for place in range(4))
+    quarter = len(sample) // 4
+    if quarter and third + fourth >= 2 * quarter * 0.99:
+        yield "utf-32-le"
+    if quarter and first + second >= 2 * quarter * 0.99:
+        yield "utf-32-be"
+    even, odd = first + third, second + fourth
+    if odd > 9 * even:
+        yield "utf-16-le"
+    if even > 9 * odd:
+        yield "utf-16-be"
+
+
+def _narrow(content: bytes, uri: str, stated: str) -> Decoded:
+    if stated == "replacement":
+        raise unreadable(uri, "it declares an encoding that browsers refuse; save the file as UTF-8")
+    if stated and not _is_lost(text := decode_as(content, stated)):
+        return Decoded(text, stated)
+    if _SHIFTS.search(content[:_SAMPLE]) and content.isascii():
+        return Decoded(decode_as(content, "iso-2022-jp"), "iso-2022-jp", guessed=True)
     try:
-        return content.decode("utf-8")
+        return Decoded(content.decode("utf-8"), "utf-8")
     except UnicodeDecodeError:
         pass
-    text = _strict(content, _known(declared) or "windows-1252", uri)
-    if _CONTROLS.search(text):
-        raise unreadable(uri, "it is binary, not text: neither UTF-8 nor free of control characters")
-    return text
+    if _is_nearly_utf_8(content):
+        return Decoded(content.decode("utf-8", "replace"), "utf-8", guessed=True)
+    encoding = _guess(content)
+    return Decoded(decode_as(content, encoding), encoding, guessed=True)
 
 
-def _strict(content: bytes, encoding: str, uri: str) -> str:
-    try:
-        return content.decode(encoding)
-    except UnicodeDecodeError as error:
-        problem = f"byte {error.start} is not {encoding}; save the file as UTF-8"
-        raise unreadable(uri, problem) from None
+def _is_nearly_utf_8(content: bytes) -> bool:
+    """Whether of what is not ASCII nearly all is well-formed: by chance that is rare."""
+    rest = _SEQUENCES.sub(b"", content)
+    formed = len(content) - len(rest)
+    strays = sum(map(len, _HIGH.findall(rest)))
+    return formed > 4 * strays
 
 
-def _known(encoding: str) -> str:
-    try:
-        info = codecs.lookup(encoding)
-    except LookupError:
-        return ""
-    return info.name if getattr(info, "_is_text_encoding", True) else ""
+def _guess(content: bytes) -> str:
+    """The library's guess; Windows-1252 where there is little to go by."""
+    first = _HIGH.search(content)
+    start = max(0, first.start() - 200) if first else 0
+    sample = content[start : start + _SAMPLE]
+    runs = _HIGH.findall(sample)
+    if len(runs) < _TELLING and all(len(run) == 1 for run in runs):
+        return "windows-1252"
+    found = chardet.detect(sample, max_bytes=_SAMPLE, include_encodings=_GUESSED, no_match_encoding="cp1252")
+    name = codecs.lookup(found["encoding"] or "cp1252").name
+    return name_of(name) or _NAMES.get(name, "windows-1252")

@@ -9,10 +9,10 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from agents.memory.document import Heading, ParsedDocument, Span
+from agents.memory.parsing.front_matter import front_matter
+from agents.memory.parsing.titles import title_of
 
 _LINE_END: Final = re.compile(r"\r\n?|\n")
-_FRONT_MATTER: Final = re.compile(r"---[ \t]*\r?\n(?:(?!---[ \t]*\r?$).*\n)*?---[ \t]*(?:\r?\n|\Z)", re.MULTILINE)
-_FRONT_TITLE: Final = re.compile(r"^title:[ \t]*(['\"]?)(.+?)\1[ \t]*\r?$", re.MULTILINE)
 _ATOMS: Final = ("fence", "code_block", "table_open")
 _MAX_TITLE: Final = 300
 
@@ -22,18 +22,15 @@ _INLINE: Final = MarkdownIt("commonmark")
 
 
 def parse_markdown(text: str) -> ParsedDocument:
-    """Title: the front matter's, else the first heading of level 1."""
-    front = _FRONT_MATTER.match(text)
-    front_end = front.end() if front else 0
+    """Title: the front matter's, else the first heading of the highest level."""
+    front_end, stated = front_matter(text)
     body = re.sub(r"[^\r\n]", " ", text[:front_end]) + text[front_end:]
     tokens = _BLOCKS.parse(body)
     starts = [0, *(match.end() for match in _LINE_END.finditer(text))]
     starts.append(len(text))
     headings = list(_headings(tokens, starts))
-    atoms = [*([Span(0, front_end)] if front else []), *_atoms(tokens, starts)]
-    stated = _FRONT_TITLE.search(text[:front_end])
-    title = stated[2] if stated else next((h.title for h in headings if h.level == 1), "")
-    return ParsedDocument(text=text, title=title, headings=headings, atoms=_disjoint(atoms))
+    atoms = [*([Span(0, front_end)] if front_end else []), *_atoms(tokens, starts, text)]
+    return ParsedDocument(text, stated or title_of(headings), headings, _disjoint(atoms))
 
 
 def _headings(tokens: list[Token], starts: list[int]) -> Iterator[Heading]:
@@ -48,11 +45,12 @@ def _plain(source: str) -> str:
     return " ".join("".join(parts).split())
 
 
-def _atoms(tokens: list[Token], starts: list[int]) -> Iterator[Span]:
+def _atoms(tokens: list[Token], starts: list[int], text: str) -> Iterator[Span]:
     for token in tokens:
         if token.type in _ATOMS and token.map:
             first, after = token.map
-            yield Span(starts[first], starts[after])
+            header = text[starts[first] : starts[first + 1]].strip() if token.type == "table_open" else ""
+            yield Span(starts[first], starts[after], header)
 
 
 def _disjoint(atoms: list[Span]) -> list[Span]:

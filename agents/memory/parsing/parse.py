@@ -1,30 +1,92 @@
 """One door to the parsers."""
 
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
 from agents.memory.document import ParsedDocument
 from agents.memory.errors import unreadable
+from agents.memory.parsing.code import parse_code, parse_json
+from agents.memory.parsing.declared import xml_encoding
 from agents.memory.parsing.encoding import decode
 from agents.memory.parsing.html import parse_html
 from agents.memory.parsing.markdown import parse_markdown
-from agents.memory.parsing.media import HTML, MARKDOWN, PDF
-from agents.memory.parsing.pdf import parse_pdf
+from agents.memory.parsing.markup import parse_asciidoc, parse_rst
+from agents.memory.parsing.notebook import parse_notebook
+from agents.memory.parsing.values import parse_csv
+from troupe.core import media
 
 
-def parse(content: bytes, *, uri: str, media_type: str) -> ParsedDocument:
-    """The document's text and structure.
+def parse(content: bytes, *, uri: str, media_type: str, charset: str = "") -> ParsedDocument:
+    """The document's text and structure; `charset` is the encoding that came with it, as `charsets.name_of` names it.
 
     Raises:
         TroupeError: it cannot be read, or holds no text.
     """
-    document = _parse(content, uri, media_type)
+    document = _parse(content, uri, media_type, charset)
     if not document.text.strip():
         raise unreadable(uri, "it is empty: there is no text to store")
     return document
 
 
-def _parse(content: bytes, uri: str, media_type: str) -> ParsedDocument:
-    if media_type == PDF:
-        return parse_pdf(content, uri)
-    if media_type == HTML:
-        return parse_html(content, uri)
-    text = decode(content, uri)
-    return parse_markdown(text) if media_type == MARKDOWN else ParsedDocument(text=text)
+def _parse(content: bytes, uri: str, media_type: str, charset: str) -> ParsedDocument:
+    if media_type == media.HTML:
+        return parse_html(content, uri, charset=charset)
+    if media_type in _HEAVY:
+        return _HEAVY[media_type](content, uri)
+    declared = xml_encoding(content) if media_type == media.XML else ""
+    decoded = decode(content, uri, transport=charset, declared=declared)
+    read = _STRUCTURED.get(media_type) or (parse_code if media_type in media.SOURCE_TYPES else ParsedDocument)
+    return replace(read(decoded.text), metadata=decoded.metadata)
+
+
+# Their libraries are loaded when the first such document comes: most processes never read one.
+def _pdf(content: bytes, uri: str) -> ParsedDocument:
+    from agents.memory.parsing.pdf import parse_pdf  # noqa: PLC0415
+
+    return parse_pdf(content, uri)
+
+
+def _docx(content: bytes, uri: str) -> ParsedDocument:
+    from agents.memory.parsing.docx import parse_docx  # noqa: PLC0415
+
+    return parse_docx(content, uri)
+
+
+def _pptx(content: bytes, uri: str) -> ParsedDocument:
+    from agents.memory.parsing.pptx import parse_pptx  # noqa: PLC0415
+
+    return parse_pptx(content, uri)
+
+
+def _xlsx(content: bytes, uri: str) -> ParsedDocument:
+    from agents.memory.parsing.xlsx import parse_xlsx  # noqa: PLC0415
+
+    return parse_xlsx(content, uri)
+
+
+def _email(content: bytes, uri: str) -> ParsedDocument:
+    from agents.memory.parsing.message import parse_message  # noqa: PLC0415
+
+    return parse_message(content, uri, parse)
+
+
+_HEAVY: Final[dict[str, Callable[[bytes, str], ParsedDocument]]] = {
+    media.DOCX: _docx,
+    media.EMAIL: _email,
+    media.PDF: _pdf,
+    media.PPTX: _pptx,
+    media.XLSX: _xlsx,
+}
+_STRUCTURED: Final[dict[str, Callable[[str], ParsedDocument]]] = {
+    media.ASCIIDOC: parse_asciidoc,
+    media.CSV: lambda source: parse_csv(source, ",;\t|"),
+    media.JSON: parse_json,
+    media.JSON_LINES: parse_code,
+    media.MARKDOWN: parse_markdown,
+    media.NOTEBOOK: parse_notebook,
+    media.RST: parse_rst,
+    media.TOML: parse_code,
+    media.TSV: lambda source: parse_csv(source, "\t"),
+    media.YAML: parse_code,
+}

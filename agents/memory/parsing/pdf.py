@@ -1,58 +1,90 @@
-"""PDF: the text of its pages, each page a section."""
+"""PDF: the text of its pages as a reader sees it, each page a section."""
 
-import io
-import logging
 from typing import Final
 
-from pypdf import PdfReader
-from pypdf.errors import PyPdfError
+import pypdfium2 as pdfium
+from pypdfium2 import raw
 
-from agents.memory.document import Heading, ParsedDocument
+from agents.memory.document import ParsedDocument
 from agents.memory.errors import unreadable
+from agents.memory.parsing.pdf_glyphs import glyphs_of
+from agents.memory.parsing.pdf_pages import Page, assemble, page_of
+from agents.memory.parsing.titles import is_telling
 
 _MAX_PAGES: Final = 5_000
-_PAGE_BREAK: Final = "\n\n"
+_HEAD_BYTES: Final = 1_024
 
 
 def parse_pdf(content: bytes, uri: str) -> ParsedDocument:
-    """Title: the metadata's.
+    """Title: the metadata's if it tells something, else the largest heading of the first pages.
 
     Raises:
         TroupeError: it is not a PDF, is encrypted, damaged or holds no text.
     """
-    logging.getLogger("pypdf").setLevel(logging.CRITICAL)
-    if b"%PDF-" not in content[:1024]:
+    if b"%PDF-" not in content[:_HEAD_BYTES]:
         raise unreadable(uri, "it is not a PDF: it does not begin with `%PDF-`")
     try:
-        return _read(PdfReader(io.BytesIO(content), strict=False), uri)
-    except (PyPdfError, ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError, OSError) as error:
-        # pypdf lets these through on damaged files.
-        raise unreadable(uri, f"the PDF is damaged: {error or type(error).__name__}") from None
+        document = pdfium.PdfDocument(content)
+    except pdfium.PdfiumError:
+        raise unreadable(uri, _why_closed()) from None
+    try:
+        return _read(document, uri)
+    finally:
+        document.close()
 
 
-def _read(reader: PdfReader, uri: str) -> ParsedDocument:
-    if reader.is_encrypted and not reader.decrypt(""):
-        raise unreadable(uri, "the PDF is encrypted; store it without a password")
-    if len(reader.pages) > _MAX_PAGES:
-        raise unreadable(uri, f"the PDF has {len(reader.pages)} pages, more than {_MAX_PAGES}; split it")
-    parts: list[str] = []
-    headings: list[Heading] = []
-    length = 0
-    for number, page in enumerate(reader.pages, 1):
-        if text := _clean(page.extract_text()):
-            headings.append(Heading(1, f"Page {number}", length, length))
-            parts.append(text + _PAGE_BREAK)
-            length += len(parts[-1])
-    if not parts:
-        raise unreadable(uri, "the PDF holds no text, only pictures perhaps; run text recognition on it first")
-    return ParsedDocument(text="".join(parts).rstrip(), title=_title(reader), headings=headings)
+def _why_closed() -> str:
+    error = raw.FPDF_GetLastError()
+    if error == raw.FPDF_ERR_PASSWORD:
+        return "the PDF is encrypted; store it without a password"
+    if error == raw.FPDF_ERR_SECURITY:
+        return "the PDF is protected in a way that only its own reader opens; print it to a new PDF"
+    return "the PDF is damaged; save it anew"
 
 
-def _clean(text: str) -> str:
-    """Without what cannot be stored or encoded: NUL and lone surrogates."""
-    return text.replace("\0", "").encode("utf-8", "ignore").decode().strip()
+def _read(document: pdfium.PdfDocument, uri: str) -> ParsedDocument:
+    count = len(document)
+    if not count:
+        raise unreadable(uri, "the PDF is damaged: it has no page; save it anew")
+    if count > _MAX_PAGES:
+        raise unreadable(uri, f"the PDF has {count} pages, more than {_MAX_PAGES}; split it")
+    document.init_forms()
+    scans: list[int] = []
+    pages = [_page(document, number, scans) for number in range(count)]
+    if not any(page.rows for page in pages):
+        raise unreadable(uri, _why_empty(pages, scans))
+    parsed = assemble(pages)
+    stated = " ".join(document.get_metadata_value("Title").replace("\0", "").split())
+    return ParsedDocument(
+        text=parsed.text,
+        title=stated if is_telling(stated, uri) else parsed.title,
+        headings=parsed.headings,
+        atoms=parsed.atoms,
+        metadata={"pages_without_text": f"{len(scans)} of {count}"} if scans else {},
+    )
 
 
-def _title(reader: PdfReader) -> str:
-    stated = reader.metadata.title if reader.metadata else None
-    return " ".join(_clean(stated).split()) if isinstance(stated, str) else ""
+def _page(document: pdfium.PdfDocument, number: int, scans: list[int]) -> Page:
+    """The page's rows; pages that cannot be read are empty, and pictures of text are counted."""
+    try:
+        page = document[number]
+    except pdfium.PdfiumError:
+        scans.append(number)
+        return Page([], [])
+    try:
+        read = page_of(glyphs_of(page))
+        if not read.rows and _has_picture(page):
+            scans.append(number)
+        return read
+    finally:
+        page.close()
+
+
+def _has_picture(page: pdfium.PdfPage) -> bool:
+    return any(True for _ in page.get_objects(filter=[raw.FPDF_PAGEOBJ_IMAGE]))
+
+
+def _why_empty(pages: list[Page], scans: list[int]) -> str:
+    if scans:
+        return "the PDF holds pictures of its pages and no text; run text recognition on it first"
+    return f"the PDF holds no text on its {len(pages)} page{'s' if len(pages) > 1 else ''}"

@@ -1,7 +1,8 @@
-"""The parsing process: reads documents from standard input, writes what it made of them to standard output.
+"""A parsing process: reads documents from standard input, writes what it made of them to standard output.
 
 Each message is four bytes of length, big-endian, then JSON; a document's bytes follow its request. It ends when
-its standard input does, so it never outlives the process that started it.
+its standard input does, so it never outlives the process that started it. A document that takes more processor
+time than its request allows ends the process by SIGPROF, also in the middle of a library's native code.
 """
 
 import json
@@ -28,7 +29,11 @@ def main() -> None:
     source, target = sys.stdin.buffer, sys.stdout.buffer
     while header := source.read(LENGTH.size):
         request = json.loads(source.read(LENGTH.unpack(header)[0]))
-        _answer(target, _handle(request, source.read(request["size_bytes"])))
+        content = source.read(request["size_bytes"])
+        signal.setitimer(signal.ITIMER_PROF, request["seconds"])
+        reply = _handle(request, content)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        _answer(target, reply)
 
 
 def _answer(target: BinaryIO, reply: Mapping[str, Any]) -> None:
@@ -40,9 +45,10 @@ def _answer(target: BinaryIO, reply: Mapping[str, Any]) -> None:
 def _handle(request: Mapping[str, Any], content: bytes) -> Mapping[str, Any]:
     uri = request["uri"]
     try:
-        document = parse(content, uri=uri, media_type=request["media_type"])
+        document = parse(content, uri=uri, media_type=request["media_type"], charset=request["charset"])
         passages = [(p.start, p.end, p.heading) for p in split(document)]
-        return {"text": document.text, "title": document.title, "passages": passages}
+        metadata = dict(document.metadata)
+        return {"text": document.text, "title": document.title, "passages": passages, "metadata": metadata}
     except TroupeError as error:
         return {"error": error.message}
     except MemoryError:

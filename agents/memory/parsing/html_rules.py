@@ -1,0 +1,233 @@
+"""Which parts of HTML a reader sees, and which of them stand in a line of their own."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from selectolax.lexbor import LexborNode
+
+Attributes = Mapping[str, str | None]
+
+BLOCKS: Final = frozenset(
+    [
+        "address",
+        "article",
+        "aside",
+        "blockquote",
+        "body",
+        "caption",
+        "center",
+        "dd",
+        "details",
+        "dialog",
+        "dir",
+        "div",
+        "dl",
+        "dt",
+        "fieldset",
+        "figcaption",
+        "figure",
+        "footer",
+        "form",
+        "h1",
+        "h2",
+        "h3",
+        "h4",
+        "h5",
+        "h6",
+        "header",
+        "hgroup",
+        "hr",
+        "legend",
+        "listing",
+        "main",
+        "menu",
+        "ol",
+        "p",
+        "plaintext",
+        "pre",
+        "search",
+        "section",
+        "summary",
+        "table",
+        "tbody",
+        "td",
+        "tfoot",
+        "th",
+        "thead",
+        "ul",
+        "xmp",
+    ]
+)
+LINES: Final = frozenset(["br", "dd", "dt", "li", "tr"])
+HEADINGS: Final = frozenset(["h1", "h2", "h3", "h4", "h5", "h6"])
+PREFORMATTED: Final = frozenset(["listing", "plaintext", "pre", "xmp"])
+
+_DROPPED: Final = frozenset(
+    [
+        "-comment",
+        "applet",
+        "area",
+        "audio",
+        "base",
+        "canvas",
+        "colgroup",
+        "datalist",
+        "embed",
+        "frame",
+        "frameset",
+        "head",
+        "iframe",
+        "link",
+        "map",
+        "meta",
+        "nav",
+        "noembed",
+        "noframes",
+        "object",
+        "rp",
+        "script",
+        "select",
+        "source",
+        "style",
+        "textarea",
+        "title",
+        "track",
+        "video",
+    ]
+)
+_INLINE: Final = frozenset(["a", "b", "em", "i", "img", "small", "span", "strong", "sup", "svg"])
+_LABELS: Final = frozenset([*HEADINGS, "dt", "label", "legend", "summary", "th"])
+_INNER: Final = frozenset(["article", "aside", "blockquote", "figure", "li", "main", "section", "td"])
+# What themes and generators put beside the text, which is seen only under the pointer or not at all.
+_FURNITURE: Final = frozenset(
+    [
+        "anchor-link",
+        "anchorjs-link",
+        "header-anchor",
+        "headerlink",
+        "heading-anchor",
+        "linenodiv",
+        "linenos",
+        "mw-editsection",
+        "mw-jump-link",
+        "skip-link",
+        "skip-to-content",
+        "skiplink",
+    ]
+)
+_NOTES: Final = (
+    "[id^='fn'], [id*='footnote'], [class*='footnote'], [id*='endnote'], [class*='endnote'],"
+    " [role='doc-endnotes'], [role='doc-footnote']"
+)
+_UNSEEN: Final = re.compile(r"display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse)", re.IGNORECASE)
+_RAISED: Final = re.compile(r"vertical-align\s*:\s*super", re.IGNORECASE)
+_LOWERED: Final = re.compile(r"vertical-align\s*:\s*sub", re.IGNORECASE)
+_STRUCK: Final = re.compile(r"text-decoration(?:-line)?\s*:[^;]*line-through", re.IGNORECASE)
+
+
+def is_unseen(node: LexborNode, tag: str, attributes: Attributes, *, without_scripts: bool) -> bool:
+    """Whether a reader does not see it, or only as furniture."""
+    if tag in _DROPPED:
+        return True
+    if tag in _CONDITIONAL and not _CONDITIONAL[tag](node, attributes):
+        return tag != "noscript" or not without_scripts
+    return bool(attributes) and _is_marked_unseen(node, tag, attributes)
+
+
+def script_of(tag: str, attributes: Attributes) -> str:
+    """`sup` or `sub` where the text is raised or lowered, by its tag or its style."""
+    if tag in ("sub", "sup"):
+        return tag
+    style = attributes.get("style") or "" if attributes else ""
+    if "vertical-align" not in style:
+        return ""
+    return "sup" if _RAISED.search(style) else "sub" if _LOWERED.search(style) else ""
+
+
+def is_struck(tag: str, attributes: Attributes) -> bool:
+    """Whether the text is struck through."""
+    if tag in ("del", "s", "strike"):
+        return True
+    return bool(attributes) and _STRUCK.search(attributes.get("style") or "") is not None
+
+
+def heading_level(tag: str, attributes: Attributes) -> int:
+    """The level of a heading, 0 for what is none."""
+    if tag in HEADINGS:
+        return int(tag[1])
+    if attributes and attributes.get("role") == "heading":
+        level = attributes.get("aria-level") or "2"
+        return int(level) if level.isascii() and level.isdigit() and 0 < len(level) < 3 and int(level) else 2
+    return 0
+
+
+def _is_marked_unseen(node: LexborNode, tag: str, attributes: Attributes) -> bool:
+    if "hidden" in attributes and (attributes["hidden"] or "").lower() != "until-found":
+        return True
+    if attributes.get("aria-hidden") == "true" and tag in _INLINE and _has_company(node):
+        return True
+    if attributes.get("role") in ("navigation", "menubar"):
+        return True
+    style = attributes.get("style")
+    if style and _UNSEEN.search(style) and not _shows_formula(node):
+        return True
+    classes = attributes.get("class")
+    return bool(classes) and not _FURNITURE.isdisjoint((classes or "").split())
+
+
+def _has_company(node: LexborNode) -> bool:
+    """Whether something stands beside it that says the same to those who hear the page; else it is all there is."""
+    before, after = node.prev, node.next
+    for _ in range(4):
+        for place in (before, after):
+            if place is not None and ((place.tag != "-text" and place.child) or (place.text_content or "").strip()):
+                return True
+        before = before.prev if before is not None else None
+        after = after.next if after is not None else None
+    return False
+
+
+def _shows_formula(node: LexborNode) -> bool:
+    """Wikis hide a formula's MathML and show a picture of it."""
+    return node.child is not None and node.child.tag == "math"
+
+
+def _is_label(node: LexborNode) -> bool:
+    """Whether a button is the heading of what it opens."""
+    place = node.parent
+    for _ in range(3):
+        if place is None:
+            return False
+        if place.tag in _LABELS:
+            return True
+        place = place.parent
+    return False
+
+
+def _is_of_page(footer: LexborNode) -> bool:
+    """Whether a footer is the imprint of the whole page, without notes."""
+    place = footer.parent
+    while place is not None and place.tag != "body":
+        if place.tag in _INNER:
+            return False
+        place = place.parent
+    return footer.css_first(_NOTES) is None
+
+
+_RETURNS: Final = frozenset(["↑", "↩", "↩︎", "↩️", "⤴", "↵", "⏎", "^", "¶", "#", "§", "🔗"])
+
+
+def _goes_back(link: LexborNode, attributes: Attributes) -> bool:
+    """Whether a link is the arrow from a note to its mark, or the sign beside a heading."""
+    return (attributes.get("href") or "").startswith("#") and (link.text() or "").strip() in _RETURNS
+
+
+_CONDITIONAL: Final[Mapping[str, Callable[[LexborNode, Attributes], bool]]] = {
+    "a": lambda node, attributes: not _goes_back(node, attributes),
+    "button": lambda node, _: _is_label(node),
+    "dialog": lambda _, attributes: "open" in attributes,
+    "footer": lambda node, _: not _is_of_page(node),
+    "noscript": lambda _node, _attributes: False,
+    "template": lambda _, attributes: "shadowrootmode" in attributes,
+}

@@ -1,0 +1,92 @@
+"""Tables of data, told from those that only lay out a page."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from selectolax.lexbor import LexborNode
+
+from agents.memory.parsing.grid import Cell, filled, line, names_columns
+
+_PARTS: Final = frozenset(["tbody", "tfoot", "thead"])
+_PAGE_PARTS: Final = "table, h1, h2, h3, h4, h5, h6, pre, article, section, main, hr, dl, form, nav, header, footer"
+_MAX_CELL: Final = 1_500
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table's lines, the caption first; `header` is the row that names its columns."""
+
+    lines: Sequence[str]
+    header: str
+
+
+def read_table(table: LexborNode, line_of: Callable[[LexborNode], str]) -> Table | None:
+    """The table's rows as lines; None if it lays out a page, or has one column only."""
+    groups = list(_groups(table))
+    cells = [cell for group in groups for row in group for cell in row]
+    if not cells or not _is_data(table, groups):
+        return None
+    texts = {cell.mem_id: _text(cell, line_of) for cell in cells}
+    headed = any(cell.tag == "th" for cell in cells)
+    if not headed and any(len(text) > _MAX_CELL for text in texts.values()):
+        return None
+    grid = [
+        [[Cell(texts[cell.mem_id], _span(cell, "rowspan"), _span(cell, "colspan")) for cell in row] for row in group]
+        for group in groups
+    ]
+    rows = [places for places in filled(grid) if any(places)]
+    lines = [line(places) for places in rows]
+    header = lines[0] if len(rows) > 1 and _is_header(groups, rows[0], headed=headed) else ""
+    captions = [text for child in table.iter() if child.tag == "caption" and (text := line_of(child))]
+    return Table([*captions, *lines], header)
+
+
+def _groups(table: LexborNode) -> Iterator[list[list[LexborNode]]]:
+    loose: list[list[LexborNode]] = []
+    for child in table.iter():
+        if child.tag in _PARTS:
+            yield [_cells(row) for row in child.iter() if row.tag == "tr"]
+        elif child.tag == "tr":
+            loose.append(_cells(child))
+    if loose:
+        yield loose
+
+
+def _cells(row: LexborNode) -> list[LexborNode]:
+    return [cell for cell in row.iter() if cell.tag in ("td", "th")]
+
+
+def _is_data(table: LexborNode, groups: Sequence[Sequence[Sequence[LexborNode]]]) -> bool:
+    if any(cell.tag == "th" for group in groups for row in group for cell in row):
+        return True
+    if table.attributes.get("role") in ("none", "presentation"):
+        return False
+    rows = [row for group in groups for row in group]
+    return any(len(row) > 1 for row in rows) and all(not cell.css_first(_PAGE_PARTS) for row in rows for cell in row)
+
+
+def _is_header(groups: Sequence[Sequence[Sequence[LexborNode]]], first: Sequence[str], *, headed: bool) -> bool:
+    """Whether the first row names the columns: it says so, or nothing does and it holds words only."""
+    if not headed:
+        return names_columns(first)
+    cells = next((row for group in groups for row in group if row), ())
+    return len(cells) > 1 and all(cell.tag == "th" for cell in cells)
+
+
+def _text(cell: LexborNode, line_of: Callable[[LexborNode], str]) -> str:
+    """What a cell says; a picture alone says what it is, so that a tick is no empty place."""
+    if text := line_of(cell):
+        return text
+    picture = cell.css_first("img[alt], [aria-label], svg title")
+    if picture is None:
+        return ""
+    stated = picture.attributes.get("alt") or picture.attributes.get("aria-label") or picture.text() or ""
+    return " ".join(stated.split())
+
+
+def _span(cell: LexborNode, name: str) -> int:
+    stated = (cell.attributes.get(name) or "").strip()
+    if not (stated.isascii() and stated.isdigit() and len(stated) < 7):
+        return 1
+    return int(stated) if name == "rowspan" else max(1, int(stated))

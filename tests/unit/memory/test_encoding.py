@@ -1,0 +1,181 @@
+"""Bytes are read as browsers read them, and a guess is told."""
+
+import pytest
+
+from agents.memory.parsing.charsets import decode_as, name_of
+from agents.memory.parsing.declared import charset_parameter, html_encoding
+from agents.memory.parsing.encoding import decode
+from agents.memory.parsing.parse import parse
+from troupe.core.errors import TroupeError
+from troupe.core.media import CSV, EMAIL, HTML, MARKDOWN, TEXT, XML
+
+RUSSIAN = "Возврат денег занимает десять рабочих дней."
+JAPANESE = "返金には十営業日かかります。"
+
+
+def page(head: str, body: bytes) -> bytes:
+    return f"<html><head>{head}</head><body><p>".encode() + body + b"</p></body></html>"
+
+
+def read(content: bytes, media_type: str = HTML, charset: str = "") -> str:
+    return parse(content, uri="doc", media_type=media_type, charset=charset).text
+
+
+@pytest.mark.parametrize(
+    ("label", "content", "text"),
+    [
+        ("gb2312", "朱镕基訪問了研究所".encode("gb18030"), "朱镕基訪問了研究所"),
+        ("x-gbk", b"30 \x80", "30 €"),
+        ("shift_jis", "手順①では髙橋".encode("cp932"), "手順①では髙橋"),
+        ("x-sjis", "ﾃｽﾄ～".encode("cp932"), "ﾃｽﾄ～"),
+        ("euc-kr", "펲시 음료".encode("cp949"), "펲시 음료"),
+        ("ks_c_5601-1987", "똠방각하".encode("cp949"), "똠방각하"),
+        ("iso-8859-1", b"\x93deluxe\x94 30 \x80 \x96 isn\x92t", "“deluxe” 30 € – isn’t"),
+        ("US-ASCII", b"caf\xe9", "café"),
+        ("iso-8859-9", "Şğı".encode("cp1254"), "Şğı"),
+        ("iso-2022-jp", JAPANESE.encode("iso-2022-jp"), JAPANESE),
+        ("iso-2022-jp", b"\x1b$B-!\x1b(B x", "① x"),
+        (
+            "euc-jp",
+            b"\xad\xa1" + "日本～".encode("cp932").decode("cp932").encode("euc_jisx0213", "replace")[:4],
+            "①日本",
+        ),
+        ("big5", "退款需要十個工作天".encode("big5"), "退款需要十個工作天"),
+        ("windows-1251", RUSSIAN.encode("cp1251"), RUSSIAN),
+        ("koi8-r", RUSSIAN.encode("koi8-r"), RUSSIAN),
+        ("tis-620", "การคืนเงิน".encode("cp874"), "การคืนเงิน"),
+        ("utf-16", "naïve".encode(), "naïve"),
+        ("utf-16be", "naïve".encode(), "naïve"),
+        ("x-user-defined", b"caf\xe9", "café"),
+        ("unicode-1-1-utf-8", "naïve".encode(), "naïve"),
+        ("no-such-encoding", "naïve".encode(), "naïve"),
+    ],
+)
+def test_labels_mean_what_browsers_mean(label: str, content: bytes, text: str) -> None:
+    assert read(page(f'<meta charset="{label}">', content)) == text
+    assert read(page(f"<META content='text/html; CHARSET={label}' HTTP-EQUIV=content-type>", content)) == text
+
+
+@pytest.mark.parametrize(
+    ("head", "encoding"),
+    [
+        ("<!-- <meta charset=koi8-r> --><meta charset=big5>", "big5"),
+        ("<meta name=x content='a>b'><meta charset = 'big5'>", "big5"),
+        ("<meta content='text/html; charset=big5'>", ""),
+        ("<meta http-equiv=Content-Type content=text/html><meta charset=big5>", "big5"),
+        ("<metadata charset=big5>", ""),
+        ("<meta charset=nonsense><meta charset=big5>", "big5"),
+    ],
+)
+def test_the_declaration_is_found_as_browsers_find_it(head: str, encoding: str) -> None:
+    assert html_encoding(f"<!doctype html><head>{head}".encode()) == encoding
+
+
+def test_a_mark_wins_over_what_came_with_it_and_that_over_what_is_declared() -> None:
+    declared = '<meta charset="windows-1251">'
+    assert read(b"\xef\xbb\xbf" + page(declared, RUSSIAN.encode())) == RUSSIAN
+    assert read(page(declared, RUSSIAN.encode("koi8-r")), charset="koi8-r") == RUSSIAN
+    assert charset_parameter('text/html; charset="GB2312"') == "gbk"
+    assert read(page(declared, RUSSIAN.encode()).decode().encode("utf-16")) == RUSSIAN
+
+
+@pytest.mark.parametrize("media_type", [HTML, XML])
+def test_the_xml_declaration_counts(media_type: str) -> None:
+    content = b'<?xml version="1.0" encoding="windows-1251"?><p>' + RUSSIAN.encode("cp1251") + b"</p>"
+    assert RUSSIAN in read(content, media_type)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+@pytest.mark.parametrize("text", ["Plain words.\nAnd more.", "円は 10 です。\n日本語のテスト。"])
+def test_wide_characters_without_a_mark(encoding: str, text: str) -> None:
+    decoded = decode(text.encode(encoding), "doc")
+    assert (decoded.text, decoded.encoding, decoded.guessed) == (text, encoding, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        (RUSSIAN, "cp1251"),
+        (RUSSIAN, "koi8-r"),
+        (RUSSIAN, "cp866"),
+        (JAPANESE, "cp932"),
+        (JAPANESE, "euc-jp"),
+        (JAPANESE, "iso-2022-jp"),
+        ("退款需要十个工作日。收到货物后开始办理手续。", "gb18030"),
+        ("환불에는 영업일 기준 열흘이 걸립니다.", "cp949"),
+        ("Η επιστροφή χρημάτων διαρκεί δέκα εργάσιμες ημέρες.", "cp1253"),
+        ("Die Rückgabe dauert für größere Bestellungen zehn Tage.", "cp1252"),
+        ("Le “café” coûte 30 €.", "cp1252"),
+    ],
+)
+@pytest.mark.parametrize("media_type", [TEXT, MARKDOWN, CSV])
+def test_a_guess_reads_the_text_and_is_told(text: str, encoding: str, media_type: str) -> None:
+    document = parse(text.encode(encoding), uri="doc", media_type=media_type)
+    assert document.text == text
+    assert document.metadata["encoding_guessed"] == "true"
+    assert document.metadata["encoding"]
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ("Größe und Übermaß sind groß".encode() + b"\xff.", "Größe und Übermaß sind groß\ufffd."),
+        (JAPANESE.encode() + b"\xe3\x81 end", JAPANESE + "\ufffd end"),
+        (b"one\x81two", "one\ufffdtwo"),
+        (b"a line of text\0 " * 1 + b"and words " * 200, "a line of text\ufffd " + "and words " * 200),
+    ],
+)
+def test_a_stray_byte_costs_that_byte(content: bytes, text: str) -> None:
+    assert decode(content, "doc").text == text
+    assert decode(content, "doc").metadata["characters_lost"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "content", "text"),
+    [
+        ("utf-8", b"a\xe3\x81b", "a\ufffdb"),
+        ("gbk", b"a\x81\xffb", "a\ufffd\ufffdb"),
+        ("shift_jis", b"a\x81 b", "a\ufffd b"),
+        ("euc-kr", b"a\xb0\xffb", "a\ufffd\ufffdb"),
+        ("euc-jp", b"a\xb0 b", "a\ufffd b"),
+        ("windows-1252", b"a\x9db", "a\ufffdb"),
+    ],
+)
+def test_a_declared_encoding_never_fails(encoding: str, content: bytes, text: str) -> None:
+    assert decode_as(content, encoding) == text
+
+
+def test_what_is_declared_wrongly_is_guessed() -> None:
+    document = parse(page("<meta charset=utf-8>", RUSSIAN.encode("cp1251") * 3), uri="doc", media_type=HTML)
+    assert document.text == RUSSIAN * 3
+    assert document.metadata == {"encoding": "windows-1251", "encoding_guessed": "true"}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "binary"),
+        (b"\0\0\0\0", "binary"),
+        (b"text\0with\0zeros", "binary"),
+        (b"\xff\xfea", "binary"),
+        (page("<meta charset=iso-2022-kr>", b"x"), "refuse"),
+        (page("<meta charset=hz-gb-2312>", b"x"), "refuse"),
+    ],
+)
+def test_what_is_no_text_is_told_as_such(content: bytes, words: str) -> None:
+    with pytest.raises(TroupeError, match=words):
+        parse(content, uri="doc", media_type=HTML)
+
+
+def test_utf_8_needs_no_word() -> None:
+    assert decode("naïve".encode(), "doc").metadata == {}
+
+
+def test_parts_of_mails_have_encodings_of_their_own() -> None:
+    content = b"Subject: x\nContent-Type: text/plain; charset=gb2312\n\n" + "朱镕基".encode("gb18030")
+    assert "朱镕基" in read(content, EMAIL)
+
+
+@pytest.mark.parametrize(("label", "name"), [(" Latin1 ", "windows-1252"), ("GB2312", "gbk"), ("nope", "")])
+def test_names(label: str, name: str) -> None:
+    assert name_of(label) == name
