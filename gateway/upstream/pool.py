@@ -15,7 +15,6 @@ from gateway.wire.http2_client import ClientLimits
 from troupe.core.channels import KEEPALIVE_TIME_MS, KEEPALIVE_TIMEOUT_MS
 from troupe.core.logs import get_logger
 
-
 _ERRNO: Final = re.compile(r"\[Errno (\d+)\]")
 _SILENT: Final = "does not answer"
 
