@@ -14,6 +14,7 @@ _NAMES: Final[Mapping[str, str]] = {
     "list": "a list",
     "str": "a string",
 }
+_MOST_CHARS: Final = 400  # parsers put whole values there
 _NAME: Final = f"'({'|'.join(_NAMES)})'"
 _TERMS: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
     (re.compile(r"Failed to parse None field: "), ""),  # a value of a map
@@ -41,7 +42,8 @@ _TERMS: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
 
 
 def in_json_terms(problem: str) -> str:
-    """The problem without the names of classes."""
+    """The problem without the names of classes, cut where it is long."""
+    problem = problem[:_MOST_CHARS]
     for pattern, term in _TERMS:
         problem = pattern.sub(term, problem)
     return re.sub(_NAME, lambda match: _NAMES[match[1]], problem)
