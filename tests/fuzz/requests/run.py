@@ -27,7 +27,7 @@ MAX_GROWTH_BYTES: Final = 96 << 20
 _AT_ONCE: Final = 12
 _PARTS: Final = 5
 _DEFECTIVE: Final = ("INTERNAL", "UNKNOWN", "DATA_LOSS", "HANG", "DEADLINE_EXCEEDED")
-_TRACES: Final = re.compile(r"Traceback|object at 0x|<class |(?<![\w'\"])b'")
+_TRACES: Final = re.compile(r"Traceback|object at 0x|<class ")
 # Ended by gRPC itself, which knows no details: a method that is not served, a message or an error beyond its bounds.
 _OF_GRPC: Final = ("UNIMPLEMENTED", "RESOURCE_EXHAUSTED", "CANCELLED", doors.CUT)
 _FORGED_TOKENS: Final = (

@@ -13,6 +13,7 @@ from troupe.api.buf.validate import validate_pb2
 
 _ODDNESS: Final = (0.0, 0.05, 0.2, 0.6)
 _MAX_DEPTH: Final = 6
+_MAX_VALUES: Final = 3_000  # of a message: a thousand lists of a thousand values would ask for nothing but time
 _INTEGERS: Final = (
     -(2**63), 2**63 - 1, 2**63 - 2, -(2**31), 2**31 - 1, 2**31, 2**53, 2**53 + 1, 2**62, -1, 0, 1, 2,
     999, 10**12, 10**15,
@@ -41,10 +42,12 @@ class Messages:
         self.random = random
         self._plausible = plausible
         self._odd = 0.0
+        self._left = _MAX_VALUES
 
     def draw(self, kind: type[Message]) -> Message:
         """A message, somewhere between plausible and odd."""
         self._odd = self.random.choice(_ODDNESS)
+        self._left = _MAX_VALUES
         message = kind()
         self._fill(message, 0)
         return message
@@ -81,9 +84,12 @@ class Messages:
             target[key] = self._scalar(value)
 
     def _count(self) -> int:
+        wanted = self.random.choice((1, 1, 2))
         if self.is_odd:
-            return self.random.choice((0, 1, 17, 65, 1_001) if self.random.random() < 0.3 else (0, 1, 2, 3))
-        return self.random.choice((1, 1, 2))
+            wanted = self.random.choice((0, 1, 17, 65, 1_001) if self.random.random() < 0.3 else (0, 1, 2, 3))
+        count = min(wanted, self._left)
+        self._left -= count
+        return count
 
     @property
     def is_odd(self) -> bool:
@@ -121,7 +127,10 @@ class Messages:
             return self.random.randbytes(self.random.choice((0, 1, 200)))
         if not self.is_odd:
             return self.random.choice(("a", "b-1", "some words", "ü"))
-        return self.random.choice(_LONG if self.random.random() < 0.02 else _TEXTS)
+        if self.random.random() < 0.02 and self._left > 100:
+            self._left -= 100
+            return self.random.choice(_LONG)
+        return self.random.choice(_TEXTS)
 
     def boolean(self, _field: FieldDescriptor) -> bool:
         """Either."""

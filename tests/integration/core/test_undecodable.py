@@ -1,5 +1,6 @@
 """Requests that are no messages: INVALID_ARGUMENT with details and one line of log, whatever the method's shape."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from tests.support.processes import until
 from tests.support.task_server import task_server
+from tests.support.web_http2 import Http2Client
 from troupe.core.channels import open_channel
 from troupe.core.errors import TroupeError
 
@@ -77,3 +79,32 @@ async def test_messages_before_the_broken_one_were_taken(channel: Any) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await anext(answers)
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize("body", [b"", b"\0\0", b"\0\0\0\0\4\x0a"])
+@pytest.mark.parametrize("method", ["GetTask", "WatchTask"])
+async def test_a_call_without_a_whole_message_ends(method: str, body: bytes) -> None:
+    headers = {"content-type": "application/grpc", "te": "trailers"}
+    async with task_server() as (_, address), Http2Client.open(address) as client:
+        stream = client.send("POST", TASKS + method, headers, end=False)
+        client.h2.send_data(stream, body, end_stream=True)
+        client.flush()
+        answer = await client.response(stream)
+    assert answer.headers["grpc-status"] == str(grpc.StatusCode.INVALID_ARGUMENT.value[0])
+    assert "grpc-status-details-bin" in answer.headers
+
+
+async def test_calls_that_are_given_up_at_once_leave_no_trace_in_the_log(
+    channel: Any, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    for path in (UNARY[0], SERVER_STREAMS[1]):
+        shape = channel.unary_unary if path in UNARY else channel.unary_stream
+        calls = [shape(path)(b"\x0a\x01x") for _ in range(50)]
+        for place, call in enumerate(calls):
+            await asyncio.sleep(0)
+            if place % 2:
+                call.cancel()
+        ended = await asyncio.gather(*(call.code() for call in calls))
+        assert set(ended) <= {grpc.StatusCode.CANCELLED, grpc.StatusCode.NOT_FOUND}
+    assert "Traceback" not in capsys.readouterr().out
+    assert not caplog.records

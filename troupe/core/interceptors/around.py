@@ -9,9 +9,9 @@ from typing import Any, Final, NoReturn
 
 import grpc
 import grpc.aio
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 
-from troupe.core.interceptors.decoding import Decode, Undecodable, refusing
+from troupe.core.interceptors.decoding import Take, UnreadableError, refusing, taking
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -81,37 +81,38 @@ class AroundInterceptor(grpc.aio.ServerInterceptor):
         return wrapped
 
     def _wrap(self, method: Method, handler: Any) -> Any:
+        # For gRPC every method takes a stream of bytes: the one message of a call is read and decoded here. Left to
+        # gRPC, what cannot be decoded ends in UNKNOWN before any of this runs, and a call without a message never ends.
         decode = handler.request_deserializer
-        streamed: dict[str, Any] = {
-            "request_deserializer": decode and refusing(decode),
+        codec: dict[str, Any] = {
+            "request_deserializer": decode and refusing(decode) if handler.request_streaming else None,
             "response_serializer": handler.response_serializer,
         }
-        # Bytes, which are decoded here: gRPC would answer what it cannot decode before any of this runs, with UNKNOWN.
-        single: dict[str, Any] = {"response_serializer": handler.response_serializer}
         if handler.request_streaming and handler.response_streaming:
-            return grpc.stream_stream_rpc_method_handler(self._stream(method, handler.stream_stream, None), **streamed)
+            return grpc.stream_stream_rpc_method_handler(self._stream(method, handler.stream_stream), **codec)
         if handler.request_streaming:
-            return grpc.stream_unary_rpc_method_handler(self._unary(method, handler.stream_unary, None), **streamed)
+            return grpc.stream_unary_rpc_method_handler(self._unary(method, handler.stream_unary), **codec)
+        take = taking(decode)
         if handler.response_streaming:
-            return grpc.unary_stream_rpc_method_handler(self._stream(method, handler.unary_stream, decode), **single)
-        return grpc.unary_unary_rpc_method_handler(self._unary(method, handler.unary_unary, decode), **single)
+            return grpc.stream_stream_rpc_method_handler(self._stream(method, handler.unary_stream, take), **codec)
+        return grpc.stream_unary_rpc_method_handler(self._unary(method, handler.unary_unary, take), **codec)
 
-    def _unary(self, method: Method, handle: Any, decode: Decode | None) -> Any:
+    def _unary(self, method: Method, handle: Any, take: Take | None = None) -> Any:
         outermost, *others = self._interceptors
         for interceptor in reversed(others):  # nested: an exit stack costs twice as much
             handle = _inside(interceptor, method, handle)
-        if decode is None:
+        if take is None:
             return _inside(outermost, method, handle)
-        return _decoding(outermost, method, handle, decode, refuse=self._unary(method, _refuse, None))
+        return _taking(outermost, method, handle, take, refuse=self._unary(method, _refuse))
 
-    def _stream(self, method: Method, handle: Any, decode: Decode | None) -> Any:
+    def _stream(self, method: Method, handle: Any, take: Take | None = None) -> Any:
         async def stream(request: Any, context: Context) -> AsyncIterator[Any]:
             serve = handle
-            if decode is not None:
+            if take is not None:
                 try:
-                    request = decode(request)
-                except DecodeError:
-                    request, serve = Undecodable(request, decode), _refuse
+                    request = take(await context.read())
+                except UnreadableError as error:
+                    request, serve = error, _refuse
             async with AsyncExitStack() as stack:
                 await self._enter(stack, method, request, context)
                 responses = serve(request, context)
@@ -129,16 +130,16 @@ class AroundInterceptor(grpc.aio.ServerInterceptor):
             await stack.enter_async_context(interceptor.around(method, _single(request), context))
 
 
-async def _refuse(request: Undecodable, _context: Context) -> NoReturn:
-    raise request.error()
+async def _refuse(request: UnreadableError, _context: Context) -> NoReturn:
+    raise request.refusal
 
 
-def _decoding(interceptor: Interceptor, method: Method, handle: Any, decode: Decode, *, refuse: Any) -> Any:
-    async def unary(data: bytes, context: Context) -> Any:
+def _taking(interceptor: Interceptor, method: Method, handle: Any, take: Take, *, refuse: Any) -> Any:
+    async def unary(_requests: object, context: Context) -> Any:
         try:
-            request = decode(data)
-        except DecodeError:
-            return await refuse(Undecodable(data, decode), context)
+            request = take(await context.read())
+        except UnreadableError as error:
+            return await refuse(error, context)
         async with interceptor.around(method, request, context):
             return await handle(request, context)
 
@@ -154,7 +155,7 @@ def _inside(interceptor: Interceptor, method: Method, handle: Any) -> Any:
 
 
 def _single(request: Any) -> Any:
-    return None if hasattr(request, "__aiter__") or isinstance(request, Undecodable) else request
+    return None if hasattr(request, "__aiter__") or isinstance(request, UnreadableError) else request
 
 
 def ids_of(request: Message | None) -> Mapping[str, str | int]:
