@@ -15,7 +15,7 @@ import pytest_asyncio
 from tests.bench.never_read import DOORS, Door, Processes, append_events, deployed, never_reading
 from tests.support.engine import Engine, healthy, spec, submit
 from tests.support.processes import reached, until
-from tests.support.redis import Redis
+from tests.support.redis import RedisServer
 from tests.support.scripted_agents import scripted_agents
 from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
 from troupe.api.orchestrator.v1.orchestrator_service_pb2_grpc import OrchestratorServiceStub
@@ -64,20 +64,23 @@ async def test_a_history_of_20_mib_that_nobody_reads(processes: Processes, door:
     await until(is_given_back)
 
 
-async def test_large_events_share_their_room_and_reach_who_reads(redis_server: Redis, tmp_path: Path) -> None:
-    engine = Engine(redis_server, tmp_path)
+async def test_large_events_share_their_room_and_reach_who_reads(tmp_path: Path) -> None:
+    redis = RedisServer(data_dir=tmp_path)
+    redis.start()
+    engine = Engine(redis, tmp_path)
     with engine.stack:
-        server = engine.start_orchestrator(TROUPE_ORCHESTRATOR__LARGE_MESSAGE_BYTES=str(6 << 20))
+        engine.stack.callback(redis.stop)
+        server = engine.start_orchestrator(TROUPE_ORCHESTRATOR__LARGE_MESSAGE_BYTES=str(3 << 20))
         engine.start_worker(TROUPE_WORKER__LEASE_SECONDS="3600")
         async with scripted_agents(engine.agents_address) as agents, engine.open() as channel:
             await healthy(engine.address)
             stub: Stub = OrchestratorServiceStub(channel)
             task_id = await submit(stub, spec(("s", "hanging", "x", [])))
             await reached(lambda: bool(agents.calls))
-            await append_events(redis_server.url, task_id, sizes=[1_000_000] * 10)
+            await append_events(redis.url, task_id, sizes=[1_000_000] * 10)
             processes = Processes(task_id, server, server, (engine.address, engine.address))
             before = await processes.settled(quiet_seconds=1)
-            with never_reading(processes, DOORS[0], 24) as opening:
+            with never_reading(processes, DOORS[0], 12) as opening:
                 assert opening.stdout
                 await asyncio.to_thread(opening.stdout.readline)
                 during = await processes.settled(quiet_seconds=1)
