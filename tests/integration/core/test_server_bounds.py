@@ -6,7 +6,7 @@ read.
 
 import asyncio
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -158,7 +158,7 @@ async def pid(own: Engine) -> int:
     ids=lambda attack: attack.__name__,
 )
 async def test_others_are_answered_and_memory_is_bounded(
-    own: Engine, pid: int, attack: Callable[[Foe], Awaitable[None]]
+    own: Engine, pid: int, attack: Callable[[Foe], Coroutine[None, None, None]]
 ) -> None:
     before = _resident_mib(pid)
     host, _, port = own.address.rpartition(":")
@@ -211,7 +211,7 @@ async def test_connections_that_grow_old_cost_nobody_an_event(own: Engine) -> No
         own.open(address) as channel,
     ):
         task = await client.submit(spec(("c", "chatty", "400 100", []), ("n", "noop", "x", ["c"])))
-        sequences = []
+        sequences: list[int] = []
         async for event in client.watch(task.task_id):
             if not sequences:  # for several lives of a connection
                 since = asyncio.get_running_loop().time()

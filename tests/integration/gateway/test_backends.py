@@ -278,10 +278,9 @@ async def test_server_behind_that_is_no_grpc_server_is_unavailable() -> None:
 async def test_more_calls_than_a_connection_takes_open_another() -> None:
     """A backend that takes eight streams on each: one is the watch of its health, one of eight is left."""
     echo, options = Echo(), [("grpc.max_concurrent_streams", 8)]
-    settings = {"connections_per_backend": 2, "max_connections_per_backend": 6}
     async with (
         serving_echo(echo, options=options) as address,
-        serving_gateway(address, **settings) as gateway,
+        serving_gateway(address, connections_per_backend=2, max_connections_per_backend=6) as gateway,
         AsyncExitStack() as stack,
     ):
         connections = [await stack.enter_async_context(WebConnection.open(gateway)) for _ in range(60)]

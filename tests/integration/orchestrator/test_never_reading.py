@@ -48,11 +48,11 @@ async def test_a_history_of_20_mib_that_nobody_reads(processes: Processes, door:
         during = await processes.settled(quiet_seconds=1)
         async with grpc.aio.insecure_channel(processes.addresses[0]) as channel:
             stub: Stub = OrchestratorServiceStub(channel)
-            call = stub.WatchTask(pb.WatchTaskRequest(task_id=processes.task_id))
             read = 0
-            while read < 10 << 20:
-                read += (await call.read()).ByteSize()
-            call.cancel()
+            async for response in stub.WatchTask(pb.WatchTaskRequest(task_id=processes.task_id)):
+                read += response.ByteSize()
+                if read > 10 << 20:
+                    break
     orchestrator, gateway, sockets = (b - a for a, b in zip(before, during, strict=True))
     assert orchestrator < MOST_MIB
     assert gateway < MOST_MIB
@@ -84,8 +84,9 @@ async def test_large_events_share_their_room_and_reach_who_reads(tmp_path: Path)
                 assert opening.stdout
                 await asyncio.to_thread(opening.stdout.readline)
                 during = await processes.settled(quiet_seconds=1)
-                call = stub.WatchTask(pb.WatchTaskRequest(task_id=task_id))
-                sizes: list[int] = []
-                while sum(size > 999_000 for size in sizes) < 10:
-                    sizes += [event.ByteSize() for event in (await call.read()).events]
+                large = 0
+                async for response in stub.WatchTask(pb.WatchTaskRequest(task_id=task_id)):
+                    large += sum(event.ByteSize() > 999_000 for event in response.events)
+                    if large == 10:
+                        break
             assert during[0] - before[0] < 60

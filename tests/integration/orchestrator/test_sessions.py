@@ -327,9 +327,13 @@ async def test_tasks_that_other_doors_end_end_on_the_stream(stub: "Stub", agents
     assert all(seen.of(request_id)[-1].task_cancelled.reason == "enough" for request_id in ("c-1", "c-2"))
 
 
-async def test_a_session_whose_client_does_not_read_takes_no_more_and_loses_nothing(stub: "Stub") -> None:
-    call = stub.RunTasks()
-    submissions = [_submission(f"unread {number}", spec(("s", "nobody", "x", []))) for number in range(4_000)]
+async def test_a_session_whose_client_does_not_read_takes_no_more_and_loses_nothing(
+    engine: Engine, agents: ScriptedAgents
+) -> None:
+    channel = grpc.aio.insecure_channel(engine.address, options=[("grpc.http2.bdp_probe", 0)])  # a window of 64 KiB
+    call = OrchestratorServiceStub(channel).RunTasks()
+    refused = spec(("s", "nobody", "x" * 4_000, []))  # 32 MiB of them, so that they do not fit into windows
+    submissions = [_submission(f"unread {number}", refused) for number in range(8_000)]
     written = 0
 
     async def write() -> None:
@@ -349,9 +353,10 @@ async def test_a_session_whose_client_does_not_read_takes_no_more_and_loses_noth
         return asyncio.get_running_loop().time() - quiet_since > 1
 
     await reached(stands_still, timeout_seconds=60)
-    assert 500 <= written < 3_500
+    assert 500 <= written < 7_500
     answered: list[str] = []
     async for response in call:
         answered += [result.request_id for result in response.results]
     await writing
+    await channel.close()
     assert sorted(answered) == sorted(submission.request_id for submission in submissions)
