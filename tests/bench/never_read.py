@@ -4,7 +4,7 @@
 
 Real Redis, worker, orchestrator and gateway, one task with a history of so many MiB; a process of its own opens the
 watchers and reads nothing. Over HTTP/1.1 each has a connection, whose socket is left full. Over HTTP/2 a hundred share
-one: the windows of the streams are never opened again, while that of the connection is. Memory is RSS; `sockets` is
+one: each stream takes a MiB and its window is never opened again, while that of the connection is. Memory is RSS; `sockets` is
 what the kernel holds for all of TCP. With `--beside` the same is measured in turn for another tree of this repository,
 such as `git worktree add /tmp/before REVISION` makes; this file is run there as it stands here.
 """
@@ -48,6 +48,7 @@ from troupe.local.launch import Launch, free_port
 WATCH = "/troupe.api.orchestrator.v1.OrchestratorService/WatchTask"
 EVENT_BYTES = 1_000
 _STREAMS_A_CONNECTION = 100
+_STREAM_BYTES = 1 << 20
 _AT_ONCE = 200
 _QUIET_SECONDS = 4.0
 _PARTITIONS = 8
@@ -142,7 +143,8 @@ class Draining(asyncio.Protocol):
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
         grown = frame(_WINDOW, 0, 0, struct.pack(">I", 2**31 - 1 - 65535))
-        self._transport.write(b"".join([_PREFACE, frame(_SETTINGS, 0, 0, b""), grown, *self._requests]))
+        settings = frame(_SETTINGS, 0, 0, struct.pack(">HI", 4, _STREAM_BYTES))
+        self._transport.write(b"".join([_PREFACE, settings, grown, *self._requests]))
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data

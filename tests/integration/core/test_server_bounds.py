@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import pytest_asyncio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.bench.watch_client import frame, header_block
 from tests.support.engine import Engine, healthy, spec
@@ -45,6 +46,7 @@ class Foe:
         self.writer = writer
         self.head = header_block(address)
         self.heard: dict[int, int] = {}
+        self.others: list[asyncio.StreamWriter] = []
         self._reader = reader
         self._hearing = asyncio.create_task(self._hear())
 
@@ -56,7 +58,10 @@ class Foe:
 
     async def close(self) -> None:
         self._hearing.cancel()
-        self.writer.transport.abort()
+        for writer in (self.writer, *self.others):
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
         with suppress(asyncio.CancelledError):
             await self._hearing
 
@@ -123,8 +128,9 @@ async def settings(foe: Foe) -> None:
 async def silence(foe: Foe) -> None:
     """Connections that say nothing, beside the one that has said hello."""
     host, port = foe.writer.get_extra_info("peername")
-    opened = [await asyncio.open_connection(host, port) for _ in range(500)]
-    foe.silent = [writer for _, writer in opened]  # type: ignore[attr-defined]  # kept open
+    for _ in range(500):
+        _, writer = await asyncio.open_connection(host, port)
+        foe.others.append(writer)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -185,12 +191,13 @@ async def test_a_connection_has_so_many_streams_and_clients_open_another(own: En
     own.start_orchestrator(address, TROUPE_ORCHESTRATOR__SERVER__MAX_STREAMS_PER_CONNECTION="20")
     await healthy(address)
     async with own.open(address) as channel:
-        stub: Stub = OrchestratorServiceStub(channel)
-        sessions = [stub.RunTasks(_held()) for _ in range(100)]
-        await asyncio.gather(*(session.initial_metadata() for session in sessions))
-        assert (await stub.ListAgents(pb.ListAgentsRequest(), timeout=30)).agents is not None
-        for session in sessions:
-            session.cancel()
+        stub = health_pb2_grpc.HealthStub(channel)
+        watches = [stub.Watch(health_pb2.HealthCheckRequest()) for _ in range(100)]
+        answers = await asyncio.gather(*(anext(aiter(watch)) for watch in watches))
+        assert len(answers) == 100
+        await OrchestratorServiceStub(channel).ListAgents(pb.ListAgentsRequest(), timeout=30)
+        for watch in watches:
+            watch.cancel()
 
 
 async def test_connections_that_grow_old_cost_nobody_an_event(own: Engine) -> None:
@@ -208,7 +215,6 @@ async def test_connections_that_grow_old_cost_nobody_an_event(own: Engine) -> No
         TroupeClient(address) as client,
         serving_gateway(address) as gateway,
         WebConnection.open(gateway) as browser,
-        own.open(address) as channel,
     ):
         task = await client.submit(spec(("c", "chatty", "400 100", []), ("n", "noop", "x", ["c"])))
         sequences: list[int] = []
@@ -218,16 +224,10 @@ async def test_connections_that_grow_old_cost_nobody_an_event(own: Engine) -> No
                 while asyncio.get_running_loop().time() - since < 2:
                     browser.call("GetTask", pb.GetTaskRequest(task_id=task.task_id))
                     assert (await browser.answer()).grpc_status == 0
-                    await OrchestratorServiceStub(channel).ListAgents(pb.ListAgentsRequest(), timeout=30)
+                    assert await client.agents()
             sequences.append(event.sequence)
     assert sequences == list(range(1, len(sequences) + 1))
     assert event.HasField("task_completed")
-
-
-async def _held() -> AsyncIterator[pb.RunTasksRequest]:
-    """A side that stays open."""
-    await asyncio.Event().wait()
-    yield pb.RunTasksRequest()
 
 
 def _resident_mib(pid: int) -> float:
