@@ -4,9 +4,9 @@
 
 Real Redis, worker, orchestrator and gateway, one task with a history of so many MiB; a process of its own opens the
 watchers and reads nothing. Over HTTP/1.1 each has a connection, whose socket is left full. Over HTTP/2 a hundred share
-one: each stream takes a MiB and its window is never opened again, while that of the connection is. Memory is RSS; `sockets` is
-what the kernel holds for all of TCP. With `--beside` the same is measured in turn for another tree of this repository,
-such as `git worktree add /tmp/before REVISION` makes; this file is run there as it stands here.
+one: each stream takes a MiB and its window is never opened again, while that of the connection is. Memory is RSS;
+`sockets` is what the kernel holds for all of TCP. With `--beside` the same is measured in turn for another tree of this
+repository, such as `git worktree add /tmp/before REVISION` makes; this file is run there as it stands here.
 """
 
 import argparse
