@@ -56,7 +56,7 @@ async def test_a_history_of_20_mib_that_nobody_reads(processes: Processes, door:
     orchestrator, gateway, sockets = (b - a for a, b in zip(before, during, strict=True))
     assert orchestrator < MOST_MIB
     assert gateway < MOST_MIB
-    assert sockets < MOST_MIB
+    assert sockets < MOST_MIB + WATCHERS  # of everybody on this machine; the kernel would keep 4 MiB each
 
     async def is_given_back() -> bool:
         return all(now - then < KEPT_MIB for now, then in zip(processes.mebibytes(), before, strict=True))
