@@ -10,10 +10,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from orchestrator import metrics
 from troupe.core.logs import get_logger
+
+# The more wait, the sooner one who does not take its message goes: twice as soon with so many, but no sooner than this.
+_CROWD: Final = 4
+_LEAST_PATIENCE_SECONDS: Final = 0.25
 
 
 @dataclass(eq=False)
@@ -35,6 +39,7 @@ class LargeMessages:
         self._senders: dict[_Sender, None] = {}
         self._held_bytes = 0
         self._turn = asyncio.Lock()
+        self._waiting = 0
         self._left = asyncio.Event()
 
     def makes_room(self, size_bytes: int) -> bool:
@@ -43,7 +48,7 @@ class LargeMessages:
             return False
         if self._fits(size_bytes):
             return True
-        longest = self._longest()
+        longest = self._next_to_go(size_bytes)
         if longest is not None and self._patience_left(longest) <= 0:
             _break_off(longest)
         return False
@@ -51,9 +56,13 @@ class LargeMessages:
     @asynccontextmanager
     async def room(self, size_bytes: int) -> AsyncIterator[None]:
         """Sends a message inside the block, in the task that is broken off should its client not take it."""
-        async with self._turn:
-            while not self._fits(size_bytes):
-                await self._wait()
+        self._waiting += 1
+        try:
+            async with self._turn:
+                while not self._fits(size_bytes):
+                    await self._wait(size_bytes)
+        finally:
+            self._waiting -= 1
         task = asyncio.current_task()
         assert task is not None
         sender = _Sender(task, size_bytes, asyncio.get_running_loop().time())
@@ -69,16 +78,21 @@ class LargeMessages:
     def _fits(self, size_bytes: int) -> bool:
         return not self._senders or self._held_bytes + size_bytes <= self._capacity_bytes
 
-    def _longest(self) -> _Sender | None:
+    def _next_to_go(self, size_bytes: int) -> _Sender | None:
+        """Who has sent for longest; nobody when it is enough that those leave who were broken off."""
+        leaving_bytes = sum(sender.size_bytes for sender in self._senders if sender.broken_off)
+        if self._held_bytes - leaving_bytes + size_bytes <= self._capacity_bytes:
+            return None
         return next((sender for sender in self._senders if not sender.broken_off), None)
 
     def _patience_left(self, sender: _Sender) -> float:
-        return sender.since + self._patience_seconds - asyncio.get_running_loop().time()
+        patience = max(_LEAST_PATIENCE_SECONDS, self._patience_seconds / (1 + self._waiting / _CROWD))
+        return sender.since + patience - asyncio.get_running_loop().time()
 
-    async def _wait(self) -> None:
+    async def _wait(self, size_bytes: int) -> None:
         """Returns when a sender has left, or the one that has sent for longest was broken off."""
         self._left.clear()
-        longest = self._longest()
+        longest = self._next_to_go(size_bytes)
         try:
             async with asyncio.timeout(None if longest is None else self._patience_left(longest)):
                 await self._left.wait()

@@ -39,7 +39,7 @@ _SMALL_LOG_BYTES: Final = 8 << 20
 # that; and about how much the whole list holds, where Redis tells.
 _RANGE: Final = """
 local at, stop, most = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local frames, size, step = {}, 0, 32
+local frames, size, step = {}, 0, 4
 while at <= stop and size < most do
   local part = redis.call('LRANGE', KEYS[1], at, math.min(at + step - 1, stop))
   if #part == 0 then break end

@@ -4,9 +4,9 @@
 
 Real Redis, worker, orchestrator and gateway, one task with a history of so many MiB; a process of its own opens the
 watchers and reads nothing. Over HTTP/1.1 each has a connection, whose socket is left full. Over HTTP/2 a hundred share
-one: the windows of the streams are never opened again, while that of the connection is. Memory is RSS; `sockets` is
-what the kernel holds for all of TCP. With `--beside` the same is measured in turn for another tree of this repository,
-such as `git worktree add /tmp/before REVISION` makes; this file is run there as it stands here.
+one: each stream takes a MiB and its window is never opened again, while that of the connection is. Memory is RSS;
+`sockets` is what the kernel holds for all of TCP. With `--beside` the same is measured in turn for another tree of this
+repository, such as `git worktree add /tmp/before REVISION` makes; this file is run there as it stands here.
 """
 
 import argparse
@@ -48,9 +48,11 @@ from troupe.local.launch import Launch, free_port
 WATCH = "/troupe.api.orchestrator.v1.OrchestratorService/WatchTask"
 EVENT_BYTES = 1_000
 _STREAMS_A_CONNECTION = 100
+_STREAM_BYTES = 1 << 20
 _AT_ONCE = 200
 _QUIET_SECONDS = 4.0
 _PARTITIONS = 8
+_APPENDED_BYTES = 512 << 10
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _DATA, _HEADERS, _SETTINGS, _PING, _WINDOW = 0, 1, 4, 6, 8
 
@@ -141,7 +143,8 @@ class Draining(asyncio.Protocol):
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
         grown = frame(_WINDOW, 0, 0, struct.pack(">I", 2**31 - 1 - 65535))
-        self._transport.write(b"".join([_PREFACE, frame(_SETTINGS, 0, 0, b""), grown, *self._requests]))
+        settings = frame(_SETTINGS, 0, 0, struct.pack(">HI", 4, _STREAM_BYTES))
+        self._transport.write(b"".join([_PREFACE, settings, grown, *self._requests]))
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -195,11 +198,13 @@ class Processes:
         """RSS of both, and what the kernel holds for sockets."""
         return _resident(self.orchestrator), _resident(self.gateway), _socket_memory()
 
-    async def settled(self, *, most_seconds: float = 120) -> tuple[float, float, float]:
+    async def settled(
+        self, *, quiet_seconds: float = _QUIET_SECONDS, most_seconds: float = 120
+    ) -> tuple[float, float, float]:
         """The same once it changes no more, by and large."""
         began = since = time.monotonic()
         last = self.mebibytes()
-        while (now := time.monotonic()) - since < _QUIET_SECONDS and now - began < most_seconds:
+        while (now := time.monotonic()) - since < quiet_seconds and now - began < most_seconds:
             await asyncio.sleep(0.2)
             current = self.mebibytes()
             if any(abs(a - b) > 2 for a, b in zip(current[:2], last[:2], strict=True)):
@@ -220,7 +225,7 @@ def _socket_memory() -> float:
 
 
 @contextmanager
-def _never_reading(processes: Processes, door: Door, watchers: int) -> "Iterator[subprocess.Popen[bytes]]":
+def never_reading(processes: Processes, door: Door, watchers: int) -> "Iterator[subprocess.Popen[bytes]]":
     argv = [
         sys.executable,
         "-P",
@@ -241,7 +246,7 @@ def _never_reading(processes: Processes, door: Door, watchers: int) -> "Iterator
 async def measure(processes: Processes, door: Door, watchers: int) -> None:
     """Prints a row."""
     before = await processes.settled()
-    with _never_reading(processes, door, watchers) as opening:
+    with never_reading(processes, door, watchers) as opening:
         assert opening.stdout
         await asyncio.to_thread(opening.stdout.readline)
         during = await processes.settled()
@@ -251,10 +256,9 @@ async def measure(processes: Processes, door: Door, watchers: int) -> None:
     print(f"{door.name:<15}{watchers:>7}  " + "  ".join(cells), flush=True)
 
 
-async def _make_history(redis_url: str, task_id: str, mebibytes: int) -> None:
+async def append_events(redis_url: str, task_id: str, sizes: Sequence[int]) -> None:
+    """Events of so many bytes, as the worker records them; the agent has said one thing itself."""
     redis, partitions = RedisClient(redis_url), Partitions(_PARTITIONS)
-    delta = TextDelta(step_id="s", attempt=1, text="watch " * (EVENT_BYTES // 6))
-    event = TaskEvent(task_id=task_id, text_delta=delta).SerializeToString()
     attempt = Attempt(task_id, "s", "hanging", 1, partitions.of_task(task_id) or 0)
     async with Transitions(redis=redis, partitions=partitions) as transitions:
         store = AttemptStore(
@@ -266,10 +270,16 @@ async def _make_history(redis_url: str, task_id: str, mebibytes: int) -> None:
             prices={},
             default_price=0,
         )
-        count = (mebibytes << 20) // len(event)
-        for first in range(1, count, 500):  # the agent has said one thing itself
-            assert await store.report(attempt, first=first, events=[event] * min(500, count - first), usage={})
+        together = max(1, _APPENDED_BYTES // max(sizes))
+        for start in range(0, len(sizes), together):
+            events = [_event(task_id, size) for size in sizes[start : start + together]]
+            assert await store.report(attempt, first=1 + start, events=events, usage={})
     await redis.close()
+
+
+def _event(task_id: str, size: int) -> bytes:
+    delta = TextDelta(step_id="s", attempt=1, text="watch " * (size // 6))
+    return TaskEvent(task_id=task_id, text_delta=delta).SerializeToString()
 
 
 @asynccontextmanager
@@ -286,7 +296,7 @@ async def deployed(mebibytes: int) -> AsyncIterator[Processes]:
             engine.start_worker(TROUPE_WORKER__LEASE_SECONDS="3600")
             await healthy(engine.address)
             task_id = await _running_task(engine, agents)
-            await _make_history(redis.url, task_id, mebibytes)
+            await append_events(redis.url, task_id, [EVENT_BYTES] * ((mebibytes << 20) // EVENT_BYTES or 1))
             address = f"127.0.0.1:{free_port()}"
             env = {
                 "TROUPE_GATEWAY__LISTEN": address,

@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -97,10 +97,11 @@ async def serving_echo(
     grace_seconds: float = 0,
     servicer: health.aio.HealthServicer | None = None,
     compression: grpc.Compression | None = None,
+    options: Sequence[tuple[str, int]] = (),
 ) -> AsyncIterator[str]:
     """Serves inside the block; yields the address. `compression` is for clients that accept it."""
-    options = [("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", 64 << 20)]
-    server = grpc.aio.server(options=options, compression=compression)
+    own = [("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", 64 << 20)]
+    server = grpc.aio.server(options=[*own, *options], compression=compression)
     server.add_generic_rpc_handlers([_handler(echo)])
     servicer = servicer or health.aio.HealthServicer()
     await servicer.set("", health_pb2.HealthCheckResponse.SERVING)

@@ -15,6 +15,7 @@ _REFUSABLE: Final = 4
 # Pings that come sooner than `MIN_PING_INTERVAL_MS`, while the server says nothing. An idle client that keeps its
 # connection alive is no abuse, which two such pings, gRPC's default, would make of it; a flood is.
 _PING_STRIKES: Final = 20
+_MOST_READ_BYTES: Final = 128 << 10
 _FOREVER_MS: Final = (1 << 31) - 1
 
 
@@ -25,6 +26,8 @@ def server_options(settings: ServerSettings) -> Sequence[tuple[str, Any]]:
         ("grpc.max_receive_message_length", _REFUSABLE * settings.max_message_bytes),
         ("grpc.max_send_message_length", -1),
         ("grpc.so_reuseport", 0),
+        # What is read from a connection at a time; gRPC lets it grow to 4 MiB for who sends much, and keeps it.
+        ("grpc.experimental.tcp_max_read_chunk_size", _MOST_READ_BYTES),
         ("grpc.http2.min_recv_ping_interval_without_data_ms", MIN_PING_INTERVAL_MS),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.max_ping_strikes", _PING_STRIKES),

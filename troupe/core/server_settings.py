@@ -13,7 +13,7 @@ class ServerSettings(BaseModel):
     listen: ListenAddress = Field(description="`host:port`; port 0 takes a free one")
     max_message_bytes: int = Field(default=4 << 20, gt=0)
     grace_seconds: float = Field(default=10, ge=0, description="how long open calls may go on after SIGTERM")
-    max_connections: int = Field(default=2_000, ge=1, description="one more is closed at once")
+    max_connections: int = Field(default=10_000, ge=1, description="one more is closed at once")
     max_streams_per_connection: int = Field(
         default=1_000, ge=1, description="calls at once; clients wait with more, or open another connection"
     )

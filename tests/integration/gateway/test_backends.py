@@ -5,6 +5,7 @@ import signal
 import socket
 import struct
 import sys
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -272,3 +273,21 @@ async def test_server_behind_that_is_no_grpc_server_is_unavailable() -> None:
             health = await fetch(gateway, "GET", "/healthz")
             assert address.encode() in health.body
             assert b"HTTP/2" in health.body
+
+
+async def test_more_calls_than_a_connection_takes_open_another() -> None:
+    """A backend that takes eight streams on each: one is the watch of its health, one of eight is left."""
+    echo, options = Echo(), [("grpc.max_concurrent_streams", 8)]
+    async with (
+        serving_echo(echo, options=options) as address,
+        serving_gateway(address, connections_per_backend=2, max_connections_per_backend=6) as gateway,
+        AsyncExitStack() as stack,
+    ):
+        connections = [await stack.enter_async_context(WebConnection.open(gateway)) for _ in range(60)]
+        for connection in connections:
+            connection.call("RunTask", HELD)
+        heads = await asyncio.gather(*(connection.head() for connection in connections))
+        statuses = [head.headers.get("grpc-status", "0") for head in heads]
+        assert statuses.count("0") >= 36, "six connections of six or seven"
+        assert set(statuses) <= {"0", "14"}, "and those beyond are told to come back"
+        echo.release.set()

@@ -11,6 +11,7 @@ import grpc.aio
 import pytest
 
 from tests.support.engine import Engine, healthy, history, kinds, spec
+from tests.support.processes import reached
 from tests.support.scenarios import asked, gap_free
 from tests.support.scripted_agents import ScriptedAgents
 from troupe.api.common.v1.error_pb2 import ErrorReason
@@ -324,3 +325,38 @@ async def test_tasks_that_other_doors_end_end_on_the_stream(stub: "Stub", agents
         await stub.CancelTask(pb.CancelTaskRequest(task_id=result.task_id, reason="enough"))
     await _rest(call, seen)
     assert all(seen.of(request_id)[-1].task_cancelled.reason == "enough" for request_id in ("c-1", "c-2"))
+
+
+async def test_a_session_whose_client_does_not_read_takes_no_more_and_loses_nothing(
+    engine: Engine, agents: ScriptedAgents
+) -> None:
+    channel = grpc.aio.insecure_channel(engine.address, options=[("grpc.http2.bdp_probe", 0)])  # a window of 64 KiB
+    call = OrchestratorServiceStub(channel).RunTasks()
+    refused = spec(("s", "nobody", "x" * 4_000, []))  # 32 MiB of them, so that they do not fit into windows
+    submissions = [_submission(f"unread {number}", refused) for number in range(8_000)]
+    written = 0
+
+    async def write() -> None:
+        nonlocal written
+        for start in range(0, len(submissions), 50):
+            await call.write(pb.RunTasksRequest(submissions=submissions[start : start + 50]))
+            written += 50
+        await call.done_writing()
+
+    writing = asyncio.create_task(write())
+    seen, quiet_since = 0, asyncio.get_running_loop().time()
+
+    def stands_still() -> bool:
+        nonlocal seen, quiet_since
+        if written != seen:
+            seen, quiet_since = written, asyncio.get_running_loop().time()
+        return asyncio.get_running_loop().time() - quiet_since > 1
+
+    await reached(stands_still, timeout_seconds=60)
+    assert 500 <= written < 7_500
+    answered: list[str] = []
+    async for response in call:
+        answered += [result.request_id for result in response.results]
+    await writing
+    await channel.close()
+    assert sorted(answered) == sorted(submission.request_id for submission in submissions)

@@ -21,6 +21,7 @@ NAMES = {
     "troupe_engine_tasks_ended_total": {"state"},
     "troupe_engine_watch_events_total": set(),
     "troupe_engine_watch_rereads_total": set(),
+    "troupe_engine_watch_broken_off_total": set(),
     "troupe_engine_admission_refused_total": {"bound"},
     "troupe_engine_transitions_total": {"operation"},
     "troupe_webhooks_total": {"outcome"},
