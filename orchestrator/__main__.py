@@ -4,6 +4,7 @@ import asyncio
 from functools import partial
 
 from orchestrator.directory import AgentDirectory
+from orchestrator.planner.planning import check_size_of_plan
 from orchestrator.rpc.admission import Admission
 from orchestrator.rpc.hub import Hub
 from orchestrator.rpc.memory_door import MEMORY_SERVICE, register_memory_door
@@ -73,7 +74,13 @@ async def main(drain: Drain) -> None:
         }
         dependencies = {"redis": redis_check(redis, partitions), "agents": directory.check}
         async with (
-            serving(settings.server, drain=drain, services=services, dependencies=dependencies),
+            serving(
+                settings.server,
+                drain=drain,
+                services=services,
+                dependencies=dependencies,
+                precheck=check_size_of_plan,
+            ),
             asyncio.TaskGroup() as group,
         ):
             following = group.create_task(hub.run())

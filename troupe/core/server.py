@@ -19,6 +19,7 @@ from troupe.core.channels import MIN_PING_INTERVAL_MS
 from troupe.core.errors import TroupeError
 from troupe.core.health import Check, Health
 from troupe.core.interceptors import server_interceptors
+from troupe.core.interceptors.validation import Precheck, no_precheck
 from troupe.core.logs import LogSettings, configure, get_logger
 from troupe.core.settings import SettingsError
 from troupe.core.telemetry.admin import admin_server
@@ -87,15 +88,17 @@ async def serving(
     drain: Drain,
     services: Mapping[str, Callable[[grpc.aio.Server], None]],
     dependencies: Mapping[str, Check],
+    precheck: Precheck = no_precheck,
 ) -> AsyncIterator[str]:
     """Serves inside the block, and drains when `drain` has started and the block is left.
 
-    `services` maps full service names to what registers them. Yields the address that is bound.
+    `services` maps full service names to what registers them; `precheck` refuses requests whose rules would take long
+    to check. Yields the address that is bound.
 
     Raises:
         StartupError: the address cannot be bound.
     """
-    server = _new_server(settings)
+    server = _new_server(settings, precheck)
     for register in services.values():
         register(server)
     health = Health(services=list(services), dependencies=dependencies)
@@ -147,7 +150,7 @@ async def _with_signals(main: Callable[[Drain], Coroutine[Any, Any, None]]) -> N
     await main(drain)
 
 
-def _new_server(settings: ServerSettings) -> grpc.aio.Server:
+def _new_server(settings: ServerSettings, precheck: Precheck) -> grpc.aio.Server:
     options: Sequence[tuple[str, Any]] = [
         ("grpc.max_receive_message_length", _REFUSABLE * settings.max_message_bytes),
         ("grpc.max_send_message_length", -1),
@@ -160,7 +163,7 @@ def _new_server(settings: ServerSettings) -> grpc.aio.Server:
         ("grpc.server.max_pending_requests", 100_000),
         ("grpc.server.max_pending_requests_hard_limit", 200_000),
     ]
-    interceptors = server_interceptors(max_message_bytes=settings.max_message_bytes)
+    interceptors = server_interceptors(max_message_bytes=settings.max_message_bytes, precheck=precheck)
     return grpc.aio.server(interceptors=interceptors, options=options)
 
 
