@@ -5,6 +5,7 @@ from functools import partial
 
 from orchestrator.directory import AgentDirectory
 from orchestrator.models import ModelDirectory
+from orchestrator.planner.planning import check_size_of_plan
 from orchestrator.rpc.admission import Admission
 from orchestrator.rpc.doors import MEMORY_DOOR, MODELS_DOOR
 from orchestrator.rpc.hub import Hub
@@ -79,7 +80,13 @@ async def main(drain: Drain) -> None:
         }
         dependencies = {"redis": redis_check(redis, partitions), "agents": directory.check}
         async with (
-            serving(settings.server, drain=drain, services=services, dependencies=dependencies),
+            serving(
+                settings.server,
+                drain=drain,
+                services=services,
+                dependencies=dependencies,
+                precheck=check_size_of_plan,
+            ),
             asyncio.TaskGroup() as group,
         ):
             following = group.create_task(hub.run())

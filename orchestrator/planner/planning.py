@@ -2,7 +2,9 @@
 
 from collections.abc import Set
 
-from orchestrator.domain.plan import Node, PlanError, UnknownAgentError, execution_order
+from google.protobuf.message import Message
+
+from orchestrator.domain.plan import Node, PlanError, UnknownAgentError, check_size, execution_order
 from orchestrator.planner.rules import plan_by_rules
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.api.orchestrator.v1.task_pb2 import Plan, Planner, TaskSpec
@@ -26,6 +28,20 @@ def make_plan(spec: TaskSpec, agents: Set[str]) -> Plan:
     if order == list(range(len(order))):
         return plan
     return Plan(steps=[plan.steps[place] for place in order], planner=plan.planner, rationale=plan.rationale)
+
+
+def check_size_of_plan(request: Message) -> None:
+    """Refuses the plan of a request whose rules and graph would take long to check.
+
+    Raises:
+        TroupeError: INVALID_PLAN.
+    """
+    task = getattr(request, "task", None)
+    if isinstance(task, TaskSpec) and task.HasField("plan"):
+        try:
+            check_size(len(step.depends_on) for step in task.plan.steps)
+        except PlanError as error:
+            raise plan_error(error) from None
 
 
 def _own(plan: Plan) -> Plan:

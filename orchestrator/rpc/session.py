@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Final
 
+from orchestrator.planner.planning import check_size_of_plan
 from orchestrator.rpc.feed import Feed
 from orchestrator.rpc.submission import Submission
 from troupe.api.buf.validate import validate_pb2
@@ -95,6 +96,7 @@ class Session:
         new = self._submission.new_task_id(submission.request_id)
         self._feed.follow(new, terminal_only=terminal_only, unsubmitted=True)
         try:
+            check_size_of_plan(submission)
             check_rules(pb.SubmitTaskRequest(task=submission.task, request_id=submission.request_id))
             task_id = await self._submission.submit(submission.task, submission.request_id, new)
         except BaseException:

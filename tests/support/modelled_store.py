@@ -173,14 +173,39 @@ class ModelledStore(ModelledTasks):
 
     # Time.
 
-    async def tick(self, expired: Sequence[Attempt] = (), due: Sequence[str] = (), *, redeliver: bool = False) -> None:
-        """Lets leases expire and delays end, in this order, and has the clocks looked at."""
+    async def set_clock_back(self) -> None:
+        """The clock of Redis was a second later when it was last looked at: what was delivered before is sent again."""
+        seconds, microseconds = await self._redis.execute("TIME")
+        now_ms = int(seconds) * 1000 + int(microseconds) // 1000
+        ahead_ms = await self._ahead_ms()
+        await self._redis.execute("SET", f"{self._prefix}:clock", f"{now_ms + 1_000} {ahead_ms} 0")
+        await self.tick(redeliver=True, patient=True)
+        after_ms = await self._ahead_ms()
+        assert ahead_ms + 900 < after_ms <= ahead_ms + 1_000
+        await self._redis.execute("SET", f"{self._prefix}:clock", f"{now_ms} {after_ms} 0")
+
+    async def _ahead_ms(self) -> int:
+        kept = await self._redis.execute("GET", f"{self._prefix}:clock")
+        return int(kept.split()[1]) if kept else 0
+
+    async def tick(
+        self,
+        expired: Sequence[Attempt] = (),
+        due: Sequence[str] = (),
+        *,
+        redeliver: bool = False,
+        patient: bool = False,
+    ) -> None:
+        """Lets leases expire and delays end, in this order, and has the clocks looked at.
+
+        Messages are sent again to `redeliver`: since they were left lying, or, when `patient`, for another reason.
+        """
         for place, (task_id, step, number) in enumerate(expired):
             await self._redis.execute("ZADD", f"{self._prefix}:leases", "XX", place, f"{task_id}|{step}|{number}")
         for place, member in enumerate(due):
             await self._redis.execute("ZADD", f"{self._prefix}:due", "XX", place, member)
         await self._redis.execute("SET", f"{self._prefix}:spared", 0)  # leases run out at once
-        ticker = self._impatient if redeliver else self._patient
+        ticker = self._impatient if redeliver and not patient else self._patient
         ticked = await ticker.tick(0, max_lost_leases=MAX_LOST_LEASES, agents=AGENTS)
         taken = sum(self._expire(*attempt) for attempt in expired)
         retried, ended = self._end_delays(due)

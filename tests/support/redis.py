@@ -2,7 +2,9 @@
 
 import socket
 import subprocess
+from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -41,7 +43,9 @@ def as_services(url: str) -> str:
 class RedisServer:
     """A server that can be killed and started again on its data."""
 
-    def __init__(self, *, data_dir: Path, append_fsync: str = "everysec") -> None:
+    def __init__(self, *, data_dir: Path, append_fsync: str = "everysec", env: Mapping[str, str] | None = None) -> None:
+        """`env` is added to the process's environment."""
+        self._env = env or {}
         self.port = free_port()
         self._data_dir = data_dir
         self._append_fsync = append_fsync
@@ -58,6 +62,7 @@ class RedisServer:
 
     def start(self) -> None:
         launch = launch_on_port(self._data_dir, self.port, append_fsync=self._append_fsync)
+        launch = replace(launch, env={**launch.env, **self._env})
         self.process = self._stack.enter_context(running(launch, log=self._data_dir / "redis.log"))
         while self.process.poll() is None:
             try:

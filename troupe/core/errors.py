@@ -229,7 +229,7 @@ class TroupeError(Exception):
             metadata=dict(error.metadata),
             retry_delay=delay,
             code=grpc.StatusCode.UNKNOWN if code is grpc.StatusCode.OK else code,
-            retryable=error.retryable if known or error.retryable else (delay is not None or rule.retryable),
+            retryable=True if error.retryable or delay is not None else (False if known else rule.retryable),
         )
 
     @classmethod

@@ -17,6 +17,7 @@ from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.core.errors import TroupeError
 from troupe.core.health import Check, Health
 from troupe.core.interceptors import server_interceptors
+from troupe.core.interceptors.validation import Precheck, no_precheck
 from troupe.core.logs import LogSettings, configure, get_logger
 from troupe.core.memory import give_back_memory
 from troupe.core.reflection import add_reflection
@@ -73,15 +74,17 @@ async def serving(
     drain: Drain,
     services: Mapping[str, Callable[[grpc.aio.Server], None]],
     dependencies: Mapping[str, Check],
+    precheck: Precheck = no_precheck,
 ) -> AsyncIterator[str]:
     """Serves inside the block, and drains when `drain` has started and the block is left.
 
-    `services` maps full service names to what registers them. Yields the address that is bound.
+    `services` maps full service names to what registers them; `precheck` refuses requests whose rules would take long
+    to check. Yields the address that is bound.
 
     Raises:
         StartupError: the address cannot be bound.
     """
-    server = _new_server(settings)
+    server = _new_server(settings, precheck)
     for register in services.values():
         register(server)
     health = Health(services=list(services), dependencies=dependencies)
@@ -145,8 +148,8 @@ async def _with_signals(main: Callable[[Drain], Coroutine[Any, Any, None]]) -> N
         giving_back.cancel()
 
 
-def _new_server(settings: ServerSettings) -> grpc.aio.Server:
-    interceptors = server_interceptors(max_message_bytes=settings.max_message_bytes)
+def _new_server(settings: ServerSettings, precheck: Precheck) -> grpc.aio.Server:
+    interceptors = server_interceptors(max_message_bytes=settings.max_message_bytes, precheck=precheck)
     return grpc.aio.server(interceptors=interceptors, options=server_options(settings))
 
 

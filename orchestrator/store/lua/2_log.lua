@@ -7,6 +7,28 @@ local now_us = clock[1] * 1000000 + clock[2]
 local now = math.floor(now_us / 1000)
 local event_time = field_bytes(3, time_message(now_us))
 
+-- The time by which leases, delays and deadlines run. It is that of Redis, only that it never goes back: when the clock
+-- is set back, or another master's is slow, it goes on from where it was last looked at. `clock` holds when that was, how
+-- far this time is ahead of Redis's since, and until when messages may have been delivered before it was set back.
+local SETTLING = 2000
+local looked_at, ahead, unsettled = 0, 0, 0
+local kept = redis.call('GET', prefix .. ':clock')
+if kept then
+  looked_at, ahead, unsettled = string.match(kept, '^(%d+) (%d+) (%d+)$')
+  looked_at, ahead, unsettled = tonumber(looked_at), tonumber(ahead), tonumber(unsettled)
+end
+
+local function look_at_clock()
+  redis.call('SET', prefix .. ':clock', string.format('%d %d %d', now, ahead, unsettled))
+end
+
+if now < looked_at then
+  ahead = ahead + looked_at - now
+  unsettled = now + ahead + SETTLING
+  look_at_clock()
+end
+local due_now = now + ahead
+
 local INLINE_BYTES = 8192
 local LIVE_LENGTH = 4096
 

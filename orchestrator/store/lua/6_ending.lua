@@ -77,7 +77,7 @@ local function end_task(task, order, state, event, body, metrics_field)
   if t[T.running] > 0 then
     redis.call('XADD', prefix .. ':control', 'MAXLEN', '~', LIVE_LENGTH, '*', 't', task.id)
   end
-  if task.b[B.webhook] ~= '' then redis.call('ZADD', prefix .. ':webhooks', now, task.id) end
+  if task.b[B.webhook] ~= '' then redis.call('ZADD', prefix .. ':webhooks', due_now, task.id) end
   t[T.state], t[T.ended], t[T.running], t[T.held_tokens], t[T.held_cost] = state, now, 0, 0, 0
   local metrics = metrics_message(task, order, t[T.sequence] + #task.events + 1)
   note(task, event, body .. field_bytes(metrics_field, metrics))

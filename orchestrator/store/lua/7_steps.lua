@@ -27,10 +27,10 @@ local function begin(task, step, attempt, agent, a, price)
   t[T.running] = t[T.running] + 1
   if t[T.state] == TASK.SUBMITTED then t[T.state] = TASK.RUNNING end
   if t[T.started] == 0 then t[T.started] = now end
-  redis.call('ZADD', prefix .. ':leases', now + a.lease, lease_member(task.id, step, attempt))
+  redis.call('ZADD', prefix .. ':leases', due_now + a.lease, lease_member(task.id, step, attempt))
   note(task, EVENT.step_started, field_bytes(1, step) .. field_bytes(2, agent) .. field_int(3, attempt))
-  return { task.id, step, attempt, agent, t[T.deadline] - now, tokens, cost, get(task, 'spec'), base[X.message],
-    task.b[B.project], s[S.failures], now - s[S.ready], task.b[B.trace], base[X.depth],
+  return { task.id, step, attempt, agent, t[T.deadline] - due_now, tokens, cost, get(task, 'spec'), base[X.message],
+    task.b[B.project], s[S.failures], math.max(0, now - s[S.ready]), task.b[B.trace], base[X.depth],
     outputs_of(task, base[X.depends_on]), outputs_of(task, s[S.delegated]) }
 end
 

@@ -43,7 +43,7 @@ function operations.submit(a)
   end
   local task, order = open_task(a.task), {}
   for i, step in ipairs(a.steps) do order[i] = step.id end
-  task.t = { TASK.SUBMITTED, 0, #order, 0, 0, 0, 0, 0, now + a.timeout, 0, 0, 0, 0, 0 }
+  task.t = { TASK.SUBMITTED, 0, #order, 0, 0, 0, 0, 0, due_now + a.timeout, 0, 0, 0, 0, 0 }
   task.b = { a.project, a.priority, now, a.plan_us, a.timeout, a.retention, a.keep, a.trace, a.max_tokens, a.max_cost,
     a.webhook }
   set(task, 'base', cmsgpack.pack(task.b))
@@ -52,7 +52,7 @@ function operations.submit(a)
   set(task, 'order', table.concat(order, ','))
   local roots = put_steps(task, a.steps, '', 0, function() return false end)
   redis.call('ZADD', prefix .. ':index:' .. a.project, now, a.task)
-  redis.call('ZADD', prefix .. ':due', now + a.timeout, 'd|' .. a.task)
+  redis.call('ZADD', prefix .. ':due', due_now + a.timeout, 'd|' .. a.task)
   redis.call('HINCRBY', prefix .. ':open', a.project, 1)
   task.events = a.events
   make_ready(task, roots, a)
@@ -138,7 +138,7 @@ function operations.fail(a)
   if is_cancelling(task) then
     end_cancelling(task)
   elseif retries then
-    redis.call('ZADD', prefix .. ':due', now + a.delay, 'r|' .. lease_member(a.task, a.step, a.attempt))
+    redis.call('ZADD', prefix .. ':due', due_now + a.delay, 'r|' .. lease_member(a.task, a.step, a.attempt))
     make_ready(task, ready, a)
   else
     fail_task(task, a.error, a.step)
@@ -213,7 +213,7 @@ function operations.renew(a)
   for i, lease in ipairs(a.leases) do
     local id, step, attempt = unpack(lease)
     if holds(open_task(id), step, attempt) then
-      redis.call('ZADD', prefix .. ':leases', 'XX', now + a.lease, lease_member(id, step, attempt))
+      redis.call('ZADD', prefix .. ':leases', 'XX', due_now + a.lease, lease_member(id, step, attempt))
     else
       table.insert(reply, i - 1)
     end
@@ -276,7 +276,7 @@ end
 
 -- Opens an ended task again.
 local function reopen(task, request_id)
-  local t, project, deadline = task.t, task.b[B.project], now + task.b[B.timeout]
+  local t, project, deadline = task.t, task.b[B.project], due_now + task.b[B.timeout]
   redis.call('PERSIST', task.key)
   redis.call('PERSIST', task.key .. ':log')
   redis.call('ZREM', prefix .. ':expiring', project .. ' ' .. task.id)
@@ -330,10 +330,10 @@ local function notification_id(task) return task.id .. '-' .. task.t[T.sequence]
 -- Notifications that are due, each held for the caller for a while: task, url, attempt, id.
 function operations.claim_webhooks(a)
   local reply = { 'claimed' }
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', prefix .. ':webhooks', '-inf', now, 'LIMIT', 0, a.limit)) do
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', prefix .. ':webhooks', '-inf', due_now, 'LIMIT', 0, a.limit)) do
     local task = open_task(id)
     if read(task) then
-      redis.call('ZADD', prefix .. ':webhooks', now + a.hold, id)
+      redis.call('ZADD', prefix .. ':webhooks', due_now + a.hold, id)
       task.t[T.notified] = task.t[T.notified] + 1
       save(task)
       table.insert(reply, { id, task.b[B.webhook], task.t[T.notified], notification_id(task) })
@@ -350,7 +350,7 @@ function operations.settle_webhook(a)
   if not read(task) or notification_id(task) ~= a.id then return { 'settled' } end
   task.t[T.notified] = a.attempt or 0
   if a.delay then
-    redis.call('ZADD', prefix .. ':webhooks', 'XX', now + a.delay, a.task)
+    redis.call('ZADD', prefix .. ':webhooks', 'XX', due_now + a.delay, a.task)
   else
     redis.call('ZREM', prefix .. ':webhooks', a.task)
   end

@@ -24,12 +24,12 @@ end
 -- are always late do not put it off for ever.
 local function expired_leases(lease, limit)
   local watched, spared, pause = prefix .. ':watched', prefix .. ':spared', math.floor(lease / 2) + 1
-  local expired = redis.call('ZRANGEBYSCORE', prefix .. ':leases', '-inf', now, 'LIMIT', 0, limit)
+  local expired = redis.call('ZRANGEBYSCORE', prefix .. ':leases', '-inf', due_now, 'LIMIT', 0, limit)
   if #expired > 0 and redis.call('EXISTS', watched) == 0 then
-    redis.call('SET', spared, now + pause, 'PX', 8 * pause, 'NX')
+    redis.call('SET', spared, due_now + pause, 'PX', 8 * pause, 'NX')
   end
   redis.call('SET', watched, '', 'PX', pause)
-  if #expired > 0 and now < tonumber(redis.call('GET', spared) or 0) then return {} end
+  if #expired > 0 and due_now < tonumber(redis.call('GET', spared) or 0) then return {} end
   return expired
 end
 
@@ -78,10 +78,11 @@ end
 -- delayed and open by project, and of each agent asked for what is in its ready stream and what waits behind it.
 function operations.tick(a)
   local taken, retried, ended, resent = 0, 0, 0, 0
+  look_at_clock()
   for _, member in ipairs(expired_leases(a.lease, a.limit)) do
     taken = taken + take_over(member, a.max_lost_leases)
   end
-  for _, member in ipairs(redis.call('ZRANGEBYSCORE', prefix .. ':due', '-inf', now, 'LIMIT', 0, a.limit)) do
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', prefix .. ':due', '-inf', due_now, 'LIMIT', 0, a.limit)) do
     redis.call('ZREM', prefix .. ':due', member)
     if string.sub(member, 1, 2) == 'd|' then
       ended = ended + end_late(string.sub(member, 3))
@@ -91,8 +92,10 @@ function operations.tick(a)
   end
   forget_expired(a.limit)
   local lags, waits = {}, {}
+  -- Of what was delivered before the clock was set back, Redis does not know how long it has been lying.
+  local idle = due_now < unsettled and 0 or a.lease
   for _, agent in ipairs(a.agents) do
-    resent = resent + redeliver(agent, a.lease)
+    resent = resent + redeliver(agent, idle)
     refill(agent)
     table.insert(lags, ready_length(agent))
     table.insert(waits, waiting_count(agent))

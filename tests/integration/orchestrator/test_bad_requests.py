@@ -1,5 +1,6 @@
 """Bad input gets a code of its own, a reason, the field, and a message that helps."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import pytest
 from tests.support.engine import history, kinds, plan, spec, submit
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
-from troupe.api.orchestrator.v1.task_pb2 import TaskSpec
+from troupe.api.orchestrator.v1.task_pb2 import Plan, TaskSpec
 from troupe.core.errors import TroupeError
 
 if TYPE_CHECKING:
@@ -21,6 +22,13 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 def _submit(**fields: Any) -> "Callable[[Stub], Awaitable[Any]]":
     return lambda stub: stub.SubmitTask(pb.SubmitTaskRequest(task=TaskSpec(**{"input": "x", **fields})))
+
+
+def _dense(steps: int, dependencies: int) -> Plan:
+    """Each step depends on so many before it, or on all there are; the last stands first."""
+    ids = [f"{number:x}" for number in range(steps)]
+    before = {name: ids[max(0, place - dependencies) : place] for place, name in enumerate(ids)}
+    return plan(*((name, "bulky", "1", before[name]) for name in reversed(ids)))
 
 
 _STEP: tuple[str, str, str, list[str]] = ("a", "noop", "x", [])
@@ -70,6 +78,24 @@ CASES: "dict[str, tuple[Callable[[Stub], Awaitable[Any]], str, str, str]]" = {
         "INVALID_ARGUMENT",
         "INVALID_REQUEST",
         "task.webhook_url",
+    ),
+    "more dependencies than are allowed": (
+        _submit(plan=_dense(1_000, 500)),
+        "INVALID_ARGUMENT",
+        "INVALID_PLAN",
+        "`task.plan.steps` depend 374750 times",
+    ),
+    "one dependency too many": (
+        _submit(plan=_dense(142, 141)),
+        "INVALID_ARGUMENT",
+        "INVALID_PLAN",
+        "10011 times on one another, and 10000 times are allowed",
+    ),
+    "an agent that is spelt wrong": (
+        _submit(plan=plan(("a", "nop", "x", []))),
+        "INVALID_ARGUMENT",
+        "UNKNOWN_AGENT",
+        "is `noop` meant?",
     ),
     "budget beyond belief": (
         _submit(budget={"max_tokens": 2**63 - 1}),
@@ -167,3 +193,26 @@ async def test_any_text_passes_unchanged(stub: "Stub", text: str) -> None:
     events = await history(stub, await submit(stub, task))
     assert events[0].task_submitted.spec.input == text
     assert kinds(events)[-1] == "task_completed"
+
+
+async def test_the_largest_graph_runs(stub: "Stub") -> None:
+    task = TaskSpec(input="x", plan=_dense(141, 140))
+    assert sum(len(step.depends_on) for step in task.plan.steps) == 9_870
+    events = await history(stub, await submit(stub, task))
+    assert kinds(events)[-1] == "task_completed"
+    assert kinds(events).count("step_completed") == 141
+
+
+async def test_a_dense_plan_is_refused_at_every_door_and_holds_up_nobody(stub: "Stub") -> None:
+    """Ten of them at once: what they cost is reading them."""
+    spec_ = TaskSpec(input="x", plan=_dense(1_000, 300))
+    session: Any = stub.RunTasks()
+    await session.write(pb.RunTasksRequest(submissions=[pb.TaskSubmission(task=spec_, request_id="dense")]))
+    (result,) = (await session.read()).results
+    session.cancel()
+    assert result.error.reason == ErrorReason.ERROR_REASON_INVALID_PLAN
+    calls: list[Any] = [stub.PlanTask(pb.PlanTaskRequest(task=spec_)) for _ in range(5)]
+    calls += [stub.RunTask(pb.RunTaskRequest(task=spec_)).read() for _ in range(5)]
+    for refused in await asyncio.gather(*calls, return_exceptions=True):
+        assert isinstance(refused, grpc.aio.AioRpcError)
+        assert TroupeError.from_rpc(refused).reason == ErrorReason.ERROR_REASON_INVALID_PLAN

@@ -184,6 +184,10 @@ class Interleavings(RuleBasedStateMachine):
         due = data.draw(st.lists(st.sampled_from(delayed), unique=True, max_size=2)) if delayed else []
         self.run(self.store.tick(expired, due, redeliver=redeliver))
 
+    @rule()
+    def the_clock_is_set_back(self) -> None:
+        self.run(self.store.set_clock_back())
+
     @rule(data=st.data(), after_step=st.sampled_from([True, True, True, False]))
     def cancel(self, data: st.DataObject, after_step: bool) -> None:
         running = [task_id for task_id, _, _ in self.store.running()]

@@ -4,27 +4,17 @@ import asyncio
 import signal
 import subprocess
 import time
-from importlib.util import find_spec
-from pathlib import Path
 
 import pytest
 
 from tests.support.engine import Engine, calling, history, kinds, spec, submit
 from tests.support.processes import reached
 from tests.support.scripted_agents import ScriptedAgents
+from tests.support.skew import skewed
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-def skewed(offset: str) -> dict[str, str]:
-    """The environment of a process whose wall clock is wrong."""
-    spec = find_spec("libfaketime")
-    assert spec is not None
-    assert spec.origin is not None
-    library = Path(spec.origin).parent / "vendor" / "libfaketime" / "src" / "libfaketime.so.1"
-    return {"LD_PRELOAD": str(library), "FAKETIME": offset, "DONT_FAKE_MONOTONIC": "1"}
 
 
 @pytest.mark.parametrize(("api", "workers"), [("+1h", "-1h"), ("-1h", "+1h"), ("+0h", "+1h")])

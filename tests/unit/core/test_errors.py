@@ -115,8 +115,10 @@ def test_a_delay_alone_asks_to_come_back(code: grpc.StatusCode) -> None:
     assert (error.retryable, error.retry_delay) == (True, timedelta(seconds=2.5))
     proto = Error(code=code.value[0])
     proto.retry_delay.FromTimedelta(timedelta(seconds=2.5))
-    told = TroupeError.from_proto(proto)
-    assert (told.retryable, told.retry_delay) == (True, timedelta(seconds=2.5))
+    for reason in (ErrorReason.ERROR_REASON_UNSPECIFIED, ErrorReason.ERROR_REASON_QUOTA_EXCEEDED):
+        proto.reason = reason
+        told = TroupeError.from_proto(proto)
+        assert (told.retryable, told.retry_delay) == (True, timedelta(seconds=2.5))
 
 
 @pytest.mark.parametrize("stated", ["", "yes", "TRUE", "1"])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.domain.plan import Node, PlanError, UnknownAgentError, execution_order
+from orchestrator.domain.plan import MAX_DEPENDENCIES, Node, PlanError, UnknownAgentError, execution_order
 
 
 @st.composite
@@ -49,3 +49,53 @@ def test_an_unknown_agent_is_named_with_those_that_are_known() -> None:
     with pytest.raises(UnknownAgentError, match="'ghost' is no known agent; known are `a`, `b`") as caught:
         execution_order([Node("s", "ghost")], agents={"b", "a"})
     assert caught.value.field == "steps[0].agent"
+
+
+def _nodes(count: int, width: int) -> list[Node]:
+    names = [f"s{number}" for number in range(count)]
+    return [Node(name, "a", tuple(names[max(0, place - width) : place])) for place, name in enumerate(names)]
+
+
+def test_dependencies_are_bounded_before_anything_else_is_looked_at() -> None:
+    with pytest.raises(PlanError, match="10001 times") as caught:
+        execution_order([Node("s", "ghost", ("ghost",) * (MAX_DEPENDENCIES + 1))], agents={"a"})
+    assert caught.value.field == "steps"
+
+
+@pytest.mark.parametrize(("count", "width"), [(1_000, 10), (141, 140), (10_000, 1), (2, 1), (1, 0)])
+def test_the_largest_graphs_are_sorted_in_either_direction(count: int, width: int) -> None:
+    nodes = _nodes(count, width)
+    assert execution_order(nodes, agents={"a"}) == list(range(count))
+    assert execution_order(nodes[::-1], agents={"a"}) == list(range(count))[::-1]
+
+
+def test_a_long_cycle_is_named_in_short() -> None:
+    ring = [Node(f"s{place}", "a", (f"s{(place + 1) % 1_000}",)) for place in range(1_000)]
+    with pytest.raises(PlanError, match=r"closes a cycle: s0 → s1 → .* → … → s0; a plan") as caught:
+        execution_order(ring, agents={"a"})
+    assert len(str(caught.value)) < 400
+
+
+def test_a_step_that_depends_on_itself_is_a_cycle() -> None:
+    with pytest.raises(PlanError, match="closes a cycle: s → s;"):
+        execution_order([Node("s", "a", ("s",))], agents={"a"})
+
+
+def test_what_hangs_on_a_cycle_is_not_named() -> None:
+    nodes = [Node("z", "a", ("y",)), Node("y", "a", ("x",)), Node("x", "a", ("y",))]
+    with pytest.raises(PlanError, match="closes a cycle: y → x → y;"):
+        execution_order(nodes, agents={"a"})
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"), [("retriver", "retriever"), ("Writer", "writer"), ("analyser", "analyzer"), ("x", "")]
+)
+def test_the_nearest_agent_is_named(name: str, meant: str) -> None:
+    with pytest.raises(UnknownAgentError) as caught:
+        execution_order([Node("s", name)], agents={"retriever", "writer", "analyzer"})
+    assert (f"is `{meant}` meant?" in str(caught.value)) == bool(meant)
+
+
+def test_a_message_lists_no_more_than_some_agents() -> None:
+    with pytest.raises(UnknownAgentError, match="and 980 more"):
+        execution_order([Node("s", "x")], agents={f"agent-{number}" for number in range(1_000)})
