@@ -21,6 +21,7 @@ from agents.memory.parsing.worker import LENGTH
 from agents.memory.turns import Turns
 from troupe.core.errors import TroupeError
 
+_START_SECONDS: Final = 120.0
 _SECONDS: Final = 5.0  # of processor time for any document
 _SECONDS_PER_MIB: Final = 10.0
 
@@ -60,7 +61,7 @@ class Parser:
         Raises:
             TroupeError: UNREADABLE_DOCUMENT.
         """
-        seconds = min(self._timeout_seconds, _SECONDS + _SECONDS_PER_MIB * len(content) / (1 << 20))
+        seconds = self.seconds_for(len(content))
         request = {"uri": uri, "media_type": media_type, "charset": charset, "seconds": seconds}
         async with self._turns.turn(project):
             reply = await self._ask(content, uri, request)
@@ -69,8 +70,12 @@ class Parser:
         passages = [SplitPassage(*fields) for fields in reply["passages"]]
         return SplitDocument(reply["text"], reply["title"], passages, reply["metadata"])
 
+    def seconds_for(self, size_bytes: int) -> float:
+        """The processor time that a document of this size may take."""
+        return min(self._timeout_seconds, _SECONDS + _SECONDS_PER_MIB * size_bytes / (1 << 20))
+
     async def _ask(self, content: bytes, uri: str, request: Mapping[str, Any]) -> dict[str, Any]:
-        process = await self._started()
+        process = await self._started(uri)
         answered = False
         try:
             async with asyncio.timeout(self._timeout_seconds):
@@ -90,7 +95,7 @@ class Parser:
                 await self._end(process)
         return reply
 
-    async def _started(self) -> asyncio.subprocess.Process:
+    async def _started(self, uri: str) -> asyncio.subprocess.Process:
         while self._idle:
             process = self._idle.pop()
             if process.returncode is None:
@@ -104,6 +109,16 @@ class Parser:
             start_new_session=True,
         )
         self._processes.add(process)
+        ready = False
+        try:
+            async with asyncio.timeout(_START_SECONDS):
+                await _reply(process)
+            ready = True
+        except (TimeoutError, asyncio.IncompleteReadError):
+            raise unreadable(uri, "its parser does not start; raise `agents.memory.parse_memory_bytes`") from None
+        finally:
+            if not ready:
+                await self._end(process)
         return process
 
     async def _end(self, process: asyncio.subprocess.Process) -> None:
@@ -119,11 +134,15 @@ def _too_slow(uri: str, seconds: float) -> TroupeError:
 
 async def _exchange(process: asyncio.subprocess.Process, content: bytes, request: Mapping[str, Any]) -> dict[str, Any]:
     assert process.stdin is not None
-    assert process.stdout is not None
     head = json.dumps({**request, "size_bytes": len(content)}).encode()
     process.stdin.write(LENGTH.pack(len(head)) + head)
     process.stdin.write(content)
     await process.stdin.drain()
+    return await _reply(process)
+
+
+async def _reply(process: asyncio.subprocess.Process) -> dict[str, Any]:
+    assert process.stdout is not None
     (size,) = LENGTH.unpack(await process.stdout.readexactly(LENGTH.size))
     reply: dict[str, Any] = json.loads(await process.stdout.readexactly(size))
     return reply

@@ -7,7 +7,7 @@ from pypdfium2 import raw
 
 from agents.memory.document import ParsedDocument
 from agents.memory.errors import unreadable
-from agents.memory.parsing.pdf_glyphs import glyphs_of
+from agents.memory.parsing.pdf_glyphs import flattened, glyphs_of
 from agents.memory.parsing.pdf_pages import Page, assemble, page_of
 from agents.memory.parsing.titles import is_telling
 
@@ -67,7 +67,7 @@ def _read(document: pdfium.PdfDocument, uri: str) -> ParsedDocument:
 def _page(document: pdfium.PdfDocument, number: int, scans: list[int]) -> Page:
     """The page's rows; pages that cannot be read are empty, and pictures of text are counted."""
     try:
-        page = document[number]
+        page = _opened(document, number)
     except pdfium.PdfiumError:
         scans.append(number)
         return Page([], [])
@@ -78,6 +78,14 @@ def _page(document: pdfium.PdfDocument, number: int, scans: list[int]) -> Page:
         return read
     finally:
         page.close()
+
+
+def _opened(document: pdfium.PdfDocument, number: int) -> pdfium.PdfPage:
+    page = document[number]
+    if not flattened(page):
+        return page
+    page.close()
+    return document[number]
 
 
 def _has_picture(page: pdfium.PdfPage) -> bool:

@@ -30,6 +30,8 @@ class Block:
     size: float = 0.0
     bold: bool = False
     lines: int = 1
+    top: float = 0.0
+    bottom: float = 0.0
 
     @property
     def is_table(self) -> bool:
@@ -206,4 +208,5 @@ def _paragraph(lines: Sequence[Run], words: frozenset[str]) -> Block:
             texts.append("")  # the next word would have fitted: the line was ended on purpose
         texts.append(below.text)
     first = lines[0]
-    return Block(unwrap(texts, words), first.size, all(run.bold for run in lines), len(lines))
+    bold = all(run.bold for run in lines)
+    return Block(unwrap(texts, words), first.size, bold, len(lines), first.base, lines[-1].base)

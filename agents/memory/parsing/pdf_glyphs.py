@@ -47,7 +47,6 @@ _QUARTER: Final = math.pi / 2
 
 def glyphs_of(page: pdfium.PdfPage) -> Iterator[Glyph]:
     """The page's characters in the order in which they are drawn, without those that only move the pen."""
-    _flatten_forms(page)
     text_page = page.get_textpage()
     try:
         yield from _glyphs(text_page.raw)
@@ -55,15 +54,18 @@ def glyphs_of(page: pdfium.PdfPage) -> Iterator[Glyph]:
         text_page.close()
 
 
-def _flatten_forms(page: pdfium.PdfPage) -> None:
-    """Makes what was filled into forms, and notes written on the page, part of its text."""
+def flattened(page: pdfium.PdfPage) -> bool:
+    """Makes what was filled into forms, and notes written on the page, part of it; whether there were any.
+
+    The page has to be opened anew to see them.
+    """
     for index in range(raw.FPDFPage_GetAnnotCount(page.raw)):
         annotation = raw.FPDFPage_GetAnnot(page.raw, index)
         subtype = raw.FPDFAnnot_GetSubtype(annotation)
         raw.FPDFPage_CloseAnnot(annotation)
         if subtype in _FILLED:
-            raw.FPDFPage_Flatten(page.raw, raw.FLAT_NORMALDISPLAY)
-            return
+            return bool(raw.FPDFPage_Flatten(page.raw, raw.FLAT_NORMALDISPLAY) == raw.FLATTEN_SUCCESS)
+    return False
 
 
 def _glyphs(handle: object) -> Iterator[Glyph]:

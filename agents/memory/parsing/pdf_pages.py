@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Final
 
 from agents.memory.document import Heading, ParsedDocument, Span
@@ -13,7 +14,8 @@ from agents.memory.parsing.pdf_runs import Glyph, runs_of, upright
 from agents.memory.parsing.unwrap import join, words_of
 
 _MARGIN: Final = 0.12  # of the text's height, above and below
-_MARGIN_ROWS: Final = 3
+_MARGIN_ROWS: Final = 4
+_APART: Final = 1.6  # of the height
 _NUMBER: Final = re.compile(r"\d+")
 _ROMAN: Final = re.compile(r"[ivxlc]{1,7}")
 _BARE_NUMBER: Final = re.compile(
@@ -64,7 +66,7 @@ def assemble(pages: Sequence[Page]) -> ParsedDocument:
 def _without_running_heads(pages: Sequence[Page]) -> list[list[Row]]:
     """The rows without page numbers, and without heads and feet but where they stand first."""
     margins = [dict(_margin(page.rows, number)) for number, page in enumerate(pages)]
-    counts = Counter(key for margin in margins for keys in margin.values() for key in keys)
+    counts = Counter(key for margin in margins for key in frozenset[str]().union(*margin.values()))
     least = 2 if len(pages) < 6 else 3
     seen: set[str] = set()
     kept: list[list[Row]] = []
@@ -83,13 +85,23 @@ def _margin(rows: Sequence[Row], page: int) -> Iterator[tuple[int, set[str]]]:
     """The rows at the upper and lower edge, with what they may have in common with those of other pages."""
     if not rows:
         return
-    by_place = sorted(range(len(rows)), key=lambda number: -rows[number].base)
-    top, bottom = rows[by_place[0]].base, rows[by_place[-1]].base
-    reach = max(_MARGIN * (top - bottom), 1.0)
-    for number in {*by_place[:_MARGIN_ROWS], *by_place[-_MARGIN_ROWS:]}:
-        row = rows[number]
-        if row.base > top - reach or row.base < bottom + reach:
-            yield number, _heads(" ".join(run.text for cell in row.cells for run in cell).lower(), page)
+    downwards = sorted(range(len(rows)), key=lambda number: -rows[number].base)
+    reach = max(_MARGIN * (rows[downwards[0]].base - rows[downwards[-1]].base), 1.0)
+    for inwards in (downwards, downwards[::-1]):
+        for number in _edge(rows, inwards, reach):
+            yield number, _heads(" ".join(run.text for cell in rows[number].cells for run in cell).lower(), page)
+
+
+def _edge(rows: Sequence[Row], inwards: Sequence[int], reach: float) -> Sequence[int]:
+    """The first rows from an edge that stand apart from what comes behind them."""
+    first = rows[inwards[0]].base
+    for count, (number, behind) in enumerate(pairwise(inwards[: _MARGIN_ROWS + 1]), 1):
+        gap = abs(rows[number].base - rows[behind].base)
+        if abs(rows[number].base - first) > reach:
+            break
+        if gap > _APART * rows[number].first.height:
+            return inwards[:count]
+    return inwards if len(inwards) <= 2 else ()
 
 
 def _heads(text: str, page: int) -> set[str]:
@@ -132,19 +144,26 @@ class _Writer:
     headings: list[Heading] = field(default_factory=list)
     atoms: list[Span] = field(default_factory=list)
     length: int = 0
-    open: bool = False  # whether the last paragraph goes on
+    bottom: float | None = None  # of the last paragraph, if it goes on elsewhere
 
     def page(self, number: int, blocks: Sequence[Block]) -> None:
         """Writes a page; its heading stands before what begins on it."""
         rest = list(blocks)
-        if rest and self.open and self._goes_on(rest[0]):
-            before = self.parts.pop()
-            self.length -= len(before)
-            self._put(join(before.rstrip("\n"), rest.pop(0).text, self.words), "\n\n")
+        if rest and self.bottom is not None and self._goes_on(rest[0]):
+            self._go_on(rest.pop(0))
         if rest:
             self.headings.append(Heading(_PAGE_LEVEL, f"Page {number}", self.length, self.length))
         for place, block in enumerate(rest):
-            self._block(block, rest[place + 1] if place + 1 < len(rest) else None)
+            if self.bottom is not None and place and block.top > self.bottom and self._goes_on(block):  # next column
+                self._go_on(block)
+            else:
+                self._block(block, rest[place + 1] if place + 1 < len(rest) else None)
+
+    def _go_on(self, block: Block) -> None:
+        before = self.parts.pop()
+        self.length -= len(before)
+        self._put(join(before.rstrip("\n"), block.text, self.words), "\n\n")
+        self.bottom = None if _ENDED.search(block.text) else block.bottom
 
     def _goes_on(self, block: Block) -> bool:
         return not block.is_table and not self.level(block) and block.text[:1].islower()
@@ -168,7 +187,7 @@ class _Writer:
             self.headings.append(Heading(level, " ".join(block.text.split()), start, end))
         if block.is_table:
             self.atoms.append(Span(start, end, block.text.partition("\n")[0]))
-        self.open = not level and not block.is_table and not _ENDED.search(block.text)
+        self.bottom = None if level or block.is_table or _ENDED.search(block.text) else block.bottom
 
     def _put(self, text: str, gap: str) -> None:
         self.parts.append(text + gap)

@@ -67,7 +67,7 @@ def _turned(glyph: Glyph, turn: int) -> Glyph:
     """The glyph with the page turned so that it stands upright."""
     if turn == 2:
         left, right, base = -glyph.right, -glyph.left, -glyph.base
-    elif turn == 1:
+    elif turn == 3:
         left, right, base = glyph.bottom, glyph.top, -glyph.origin
     else:
         left, right, base = -glyph.top, -glyph.bottom, glyph.origin

@@ -27,6 +27,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     source, target = sys.stdin.buffer, sys.stdout.buffer
+    _answer(target, {})  # ready: the time to start is no document's
     while header := source.read(LENGTH.size):
         request = json.loads(source.read(LENGTH.unpack(header)[0]))
         content = source.read(request["size_bytes"])

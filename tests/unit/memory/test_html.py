@@ -73,7 +73,7 @@ def test_what_is_seen(source: str, text: str) -> None:
         ("10<sub>2</sub> is two", "10_2 is two"),
         ("x<sub>i+1</sub>", "x_(i+1)"),
         ("<sup>1</sup>/<sub>2</sub> cup", "1/2 cup"),
-        ("3<sup>1</sup>⁄<sub>2</sub> cups", "3 1⁄2 cups"),
+        ("3<sup>1</sup>&frasl;<sub>2</sub> cups", "3 1\N{FRACTION SLASH}2 cups"),
         ("10<sup>6</sup>/s", "10^6/s"),
         ("<sup>14</sup>C dating", "^14C dating"),
         ("was <del>20</del> <ins>25</ins> euros", "was ~~20~~ 25 euros"),

@@ -47,3 +47,34 @@ async def test_documents_may_come_at_once() -> None:
         contents = [f"text {n}".encode() for n in range(20)]
         done = await asyncio.gather(*(parser.parse(c, uri="a", media_type="text/plain") for c in contents))
     assert [document.text.encode() for document in done] == contents
+
+
+async def test_small_documents_get_little_time() -> None:
+    async with Parser(timeout_seconds=60, memory_bytes=MEMORY) as parser:
+        assert parser.seconds_for(1_000) < 6
+        assert 10 < parser.seconds_for(1 << 20) < 20
+        assert parser.seconds_for(100 << 20) == 60
+
+
+async def test_a_project_with_bad_documents_holds_no_other() -> None:
+    async with Parser(timeout_seconds=60, memory_bytes=MEMORY, processes=2) as parser:
+        bad = [
+            asyncio.create_task(parser.parse(SLOW, uri="a", media_type="text/markdown", project="bad"))
+            for _ in range(6)
+        ]
+        await parser.parse(b"first", uri="b", media_type="text/plain", project="good")
+        for _ in range(5):
+            document = await parser.parse(b"next", uri="b", media_type="text/plain", project="good")
+            assert document.text == "next"
+        assert not any(task.done() for task in bad[1:])
+        for task in bad:
+            task.cancel()
+        await asyncio.gather(*bad, return_exceptions=True)
+
+
+async def test_how_it_was_read_is_told() -> None:
+    async with Parser(timeout_seconds=60, memory_bytes=MEMORY) as parser:
+        guessed = await parser.parse(b"caf\xe9", uri="a", media_type="text/plain")
+        stated = await parser.parse(b"caf\xe9", uri="a", media_type="text/html", charset="iso-8859-2")
+    assert guessed.metadata == {"encoding": "windows-1252", "encoding_guessed": "true"}
+    assert stated.metadata == {"encoding": "iso-8859-2"}

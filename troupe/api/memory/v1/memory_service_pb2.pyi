@@ -90,7 +90,9 @@ class DocumentSource(_message.Message):
     content: _builtins.bytes
     """The file's bytes."""
     media_type: _builtins.str
-    """`text/plain`, `text/markdown`, `text/html` or `application/pdf`; empty tells it by the URI's suffix."""
+    """The media type, for instance `text/markdown`, `application/pdf` or one of an Office file; empty tells it by the
+    URI's suffix, then by the content. A parameter `charset` counts, as it does in browsers.
+    """
     title: _builtins.str
     """Title; empty takes the document's own, or its URI."""
     @_builtins.property
@@ -300,7 +302,9 @@ class Document(_message.Message):
     """Length of its text in Unicode code points."""
     @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """The caller's own marks."""
+        """The caller's own marks, and what is to be known of how the document was read: `encoding` where it is not UTF-8,
+        `encoding_guessed`, `characters_lost`, `pages_without_text`, `hidden_sheets`.
+        """
 
     @_builtins.property
     def ingest_time(self) -> _timestamp_pb2.Timestamp:
