@@ -101,6 +101,8 @@ async def rows(milvus_uri: str, collection: str, project: str) -> list[Any]:
     def query() -> list[Any]:
         client = pymilvus.MilvusClient(uri=milvus_uri)
         try:
+            if not client.has_collection(f"troupe_{collection}"):  # killed before it was made
+                return []
             return list(client.query(f"troupe_{collection}", filter=f'project == "{project}"', output_fields=["key"]))
         finally:
             client.close()
