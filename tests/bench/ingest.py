@@ -132,9 +132,14 @@ async def main(files: int, rounds: int) -> None:
         size = sum(len(each.content) for each in documents)
         print(f"{files} files, {size / 1000:.0f} KB, {len(texts)} passages, {tokens} tokens; one round to warm up")
         await one_round(client, shared, documents[:8], 0)
-        done = [await one_round(client, shared, documents, number) for number in range(1, rounds + 1)]
-        for each in done:
-            print(f"alone {each.alone:.1f} s, ingest {each.ingest:.1f} s, share {each.alone / each.ingest:.0%}")
+        done: list[Round] = []
+        for number in range(1, rounds + 1):
+            each = await one_round(client, shared, documents, number)
+            print(
+                f"alone {each.alone:.1f} s, ingest {each.ingest:.1f} s, share {each.alone / each.ingest:.0%}",
+                flush=True,
+            )
+            done.append(each)
         ingest = statistics.median(each.ingest for each in done)
         share = statistics.median(each.alone / each.ingest for each in done)
         print(f"{len(texts) / ingest:.1f} passages/s, {tokens / ingest:.0f} tokens/s, the model's share {share:.0%}")
