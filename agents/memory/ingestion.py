@@ -70,9 +70,14 @@ class Ingestion:
         return await self._membership.join(project, source, documents)
 
     async def ingest(
-        self, project: str, source: pb.DocumentSource, known: StoredDocument | None, report: Report
+        self,
+        project: str,
+        requested: str,
+        source: pb.DocumentSource,
+        known: StoredDocument | None,
+        report: Report,
     ) -> Ingested:
-        """Stores a document unless it is stored already. `known` is its record, as `join` returned it.
+        """Stores a document of a requested source unless it is stored already. `known` is its record from `join`.
 
         Raises:
             TroupeError: UNREADABLE_DOCUMENT, DOCUMENT_TOO_LARGE, or what the store and the embedder raise.
@@ -82,16 +87,16 @@ class Ingestion:
         source_version = _version_of(source)
         if known and not known.other_version and ids.is_attempt(known.version, source_version):
             return Ingested(pb.INGEST_STATUS_UNCHANGED, known)
-        document_id = ids.document_id(project, source.uri)
-        turn = self._turns.setdefault(document_id, asyncio.Lock())
+        turn = self._turns.setdefault(ids.document_id(project, source.uri), asyncio.Lock())
         async with turn:
             for _ in range(_ATTEMPTS):
                 with contextlib.suppress(_InterferedError):
-                    return await self._ingest(project, document_id, source, report)
+                    return await self._ingest(project, requested, source, report)
         problem = f"document {source.uri!r} is changed by other processes all the time; ingest it again"
         raise TroupeError(ErrorReason.ERROR_REASON_MEMORY_UNAVAILABLE, problem)
 
-    async def _ingest(self, project: str, document_id: str, source: pb.DocumentSource, report: Report) -> Ingested:
+    async def _ingest(self, project: str, requested: str, source: pb.DocumentSource, report: Report) -> Ingested:
+        document_id = ids.document_id(project, source.uri)
         source_version = _version_of(source)
         known = await self._find(project, source.uri)
         if known and known.other_version:  # a process stopped in the middle
@@ -119,7 +124,9 @@ class Ingestion:
             metadata={**split.metadata, **source.metadata},
             ingest_time_ms=0,
         )
-        stored = await self._replace(known, document, passages_of(document, split), report)
+        sources = await self._membership.marked(project, requested, document_id, replaces=known is not None)
+        stored = await self._replace(known, document, passages_of(document, split, sources), report)
+        await self._membership.note_marked(document, sources)
         return Ingested(pb.INGEST_STATUS_REPLACED if known and known.version else pb.INGEST_STATUS_CREATED, stored)
 
     async def _replace(
@@ -172,8 +179,8 @@ def _now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def passages_of(document: StoredDocument, split: SplitDocument) -> list[StoredPassage]:
-    """The passages of a document, with the white space between them."""
+def passages_of(document: StoredDocument, split: SplitDocument, sources: Sequence[str] = ()) -> list[StoredPassage]:
+    """The passages of a document, with the white space between them, and the sources that they name."""
     passages: list[StoredPassage] = []
     position = 0
     for number, passage in enumerate(split.passages):
@@ -193,6 +200,7 @@ def passages_of(document: StoredDocument, split: SplitDocument) -> list[StoredPa
                 gap=split.text[position : passage.start],
                 text=text,
                 metadata=document.metadata,
+                sources=sources,
             )
         )
         position = passage.end

@@ -4,11 +4,14 @@ import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from agents.memory import ids
-from agents.memory.sources import source_of
+from agents.memory.sources import is_marked, source_of
 from agents.memory.store import Hold, MemoryStore, StoredDocument
 from troupe.api.memory.v1 import memory_service_pb2 as pb
+
+_MAX_MARKED: Final = 30  # a passage has room for 64 marks, of which 32 may be of metadata
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,20 @@ class Membership:
             if missing := [hold for hold in holds if hold not in there]:
                 await self._store.holds.put(missing)
             return await self._store.find_documents(project, [hold.uri for hold in holds])
+
+    async def marked(self, project: str, source: str, document_id: str, *, replaces: bool) -> Sequence[str]:
+        """The sources that the passages of a document name when it is stored from a source."""
+        held = await self._store.holds.of_documents(project, [document_id]) if replaces else ()
+        names = sorted({name for name in (source, *(hold.source for hold in held)) if is_marked(name)})
+        if unmarked := [hold for hold in held if hold.source in names[_MAX_MARKED:]]:
+            await self._store.holds.put(unmarked)
+        return names[:_MAX_MARKED]
+
+    async def note_marked(self, document: StoredDocument, sources: Sequence[str]) -> None:
+        """Notes what the passages name, once they are stored."""
+        holds = [Hold(document.project, source, document.document_id, document.uri) for source in sources]
+        if there := await self._store.holds.there(holds):
+            await self._store.holds.put(sorted(there, key=lambda hold: hold.source), marked=True)
 
     async def page(
         self, project: str, source: str, *, after_uri: str, size: int

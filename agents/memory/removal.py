@@ -23,8 +23,10 @@ class Removal:
         """Deletes documents, whichever sources hold them; says how many there were."""
         async with self._membership.turn:
             found = await self._store.get_documents(project, document_ids)
+            await self._hide(found)
             await self._store.holds.drop(await self._store.holds.of_documents(project, document_ids))
-            return await self._delete(found)
+            await self._finish(found)
+        return sum(document.passages > 0 for document in found)
 
     async def release(self, project: str, sources: Sequence[str], document_ids: Sequence[str]) -> tuple[int, int]:
         """Takes documents out of sources; says how many were in one, and how many of these were deleted."""
@@ -57,26 +59,40 @@ class Removal:
         return len(left)
 
     async def _release(self, project: str, holds: Sequence[Hold]) -> tuple[int, int]:
+        """Documents that nothing else holds go before the holds do: what breaks off can be begun again."""
         named = sorted({hold.document_id for hold in holds})
         stored = [document for document in await self._store.get_documents(project, named) if document.passages]
+        held = await self._held_besides(project, holds)
+        going = [document for document in stored if document.document_id not in held]
+        await self._hide(going)
+        if back := await self._held_besides(project, holds) - held:  # by another process, meanwhile
+            await self._store.put_documents([document for document in going if document.document_id in back])
+            going = [document for document in going if document.document_id not in back]
+        await self._finish(going)
         await self._store.holds.drop(holds)
-        still_held = {hold.document_id for hold in await self._store.holds.of_documents(project, named)}
-        deleted = await self._delete([each for each in stored if each.document_id not in still_held])
-        return len(stored), deleted
+        return len(stored), len(going)
 
-    async def _delete(self, documents: Sequence[StoredDocument]) -> int:
-        """First all stop being found, then their passages go, then their records."""
+    async def _held_besides(self, project: str, holds: Sequence[Hold]) -> set[str]:
+        """The documents of these that something else holds."""
+        named = sorted({hold.document_id for hold in holds})
+        besides = set(await self._store.holds.of_documents(project, named)) - set(holds)
+        return {hold.document_id for hold in besides}
+
+    async def _hide(self, documents: Sequence[StoredDocument]) -> None:
+        """Has documents found no more, all at once."""
         for document in documents:
             if document.passages and document.other_version:
                 await self._store.delete_passages(document.document_id, document.other_version, document.other_passages)
+        if documents:
+            await self._store.put_documents([_hidden(document) for document in documents])
+
+    async def _finish(self, documents: Sequence[StoredDocument]) -> None:
+        """Deletes hidden documents: their passages, then their records."""
         gone = [_hidden(document) for document in documents]
-        if gone:
-            await self._store.put_documents(gone)
         for document in gone:
             await self._store.delete_passages(document.document_id, document.other_version, document.other_passages)
         if gone:
             await self._store.delete_records(gone)
-        return sum(document.passages > 0 for document in documents)
 
 
 def _hidden(document: StoredDocument) -> StoredDocument:

@@ -17,9 +17,11 @@ class MemorySettings(BaseModel):
     parse_timeout_seconds: float = Field(default=60, gt=0, description="of a document; small ones get less")
     parse_memory_bytes: int = Field(default=2 << 30, ge=256 << 20, description="address space of a parsing process")
     parse_processes: int = Field(default=2, ge=1, le=64, description="one project uses all but one of them")
-    concurrent_documents: int = Field(default=8, ge=1, le=64)
-    embed_batch: int = Field(default=64, ge=1, le=1024, description="texts a call, of any documents")
-    embed_concurrency: int = Field(default=4, ge=1, le=64)
+    concurrent_documents: int = Field(default=32, ge=1, le=256, description="of one call; they share batches")
+    embed_batch: int = Field(default=32, ge=1, le=1024, description="texts a call, of any documents")
+    embed_concurrency: int = Field(
+        default=3, ge=1, le=64, description="batches at once; a search waits for those that are under way"
+    )
     embed_timeout_seconds: float = Field(default=60, gt=0)
     milvus_timeout_seconds: float = Field(default=30, gt=0)
     milvus_token: SecretStr = Field(default=SecretStr(""), description="`user:password` or an API key")

@@ -23,6 +23,11 @@ def start_of(source: str) -> str | None:
     return f"{source.rstrip('/')}/" if source.startswith("file:///") else None
 
 
+def is_marked(source: str) -> bool:
+    """Whether passages carry a mark of the source: what a folder holds is told by its URIs."""
+    return bool(source) and start_of(source) is None
+
+
 def lies_below(uri: str, source: str) -> bool:
     """Whether a document is in the folder that a source names."""
     start = start_of(source)

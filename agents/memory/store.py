@@ -46,6 +46,8 @@ class StoredPassage:
     gap: str
     text: str
     metadata: Mapping[str, str]
+    sources: Sequence[str] = ()
+    """Some of the sources that held the document when it was stored; passages that are read do not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +99,11 @@ class Counts:
 class HoldStore(Protocol):
     """Keeps which sources hold which documents. Every method may raise TroupeError MEMORY_UNAVAILABLE."""
 
-    async def put(self, holds: Sequence[Hold]) -> None:
-        """Notes that sources hold documents, which need not be stored yet."""
+    async def put(self, holds: Sequence[Hold], *, marked: bool = False) -> None:
+        """Notes that sources hold documents, which need not be stored yet.
+
+        `marked`: all passages of the documents name these sources, and so will those of their later versions.
+        """
         ...
 
     async def drop(self, holds: Sequence[Hold]) -> None:

@@ -176,7 +176,9 @@ class MemoryServicer(MemoryServiceServicer):
             events.put_nowait(pb.IngestResponse(progress=progress))
 
         try:
-            done = await self._ingestion.ingest(request.project or DEFAULT_PROJECT, source, known, report)
+            done = await self._ingestion.ingest(
+                request.project or DEFAULT_PROJECT, source_of(request.source, source.metadata), source, known, report
+            )
         except TroupeError as error:
             if not is_of_document(error):
                 raise

@@ -42,6 +42,17 @@ async def test_the_commands_run(stack: Stack) -> None:
         assert "## Sources" in ended.stdout
 
 
+async def test_the_commands_for_documents_run(stack: Stack) -> None:
+    lines = [line for snippet in snippets("sh") for line in snippet.splitlines()]
+    commands = [line for line in lines if line.startswith(("troupe ingest", "troupe search", "troupe docs"))]
+    assert len(commands) >= 4
+    for command in commands:
+        arguments = shlex.split(command, comments=True)[1:]
+        ended = await asyncio.to_thread(_run, [sys.executable, "-m", "troupe.cli", *arguments], stack)
+        assert ended.returncode == 0, ended.stderr
+        assert ended.stdout
+
+
 def test_the_grpcurl_snippet_names_a_method_and_sends_its_request() -> None:
     (snippet,) = [snippet for snippet in snippets("sh") if "grpcurl" in snippet]
     words = shlex.split(snippet.replace("\\\n", " "))

@@ -12,7 +12,7 @@ import grpc.aio
 
 from tests.support.contexts import Context
 from troupe.api.agent.v1.agent_service_pb2 import AgentDescriptor
-from troupe.api.common.v1.content_pb2 import StepOutput
+from troupe.api.common.v1.content_pb2 import Passage, StepOutput
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.api.common.v1.step_pb2 import Step
 from troupe.api.memory.v1 import memory_service_pb2 as memory
@@ -94,6 +94,7 @@ class TaskServer(OrchestratorServiceServicer, MemoryServiceServicer):
         self.watch_requests: list[pb.WatchTaskRequest] = []
         self.cancel_requests: list[pb.CancelTaskRequest] = []
         self.ingest_requests: list[memory.IngestRequest] = []
+        self.search_requests: list[memory.SearchRequest] = []
         self.documents: dict[str, memory.Document] = {}
         self.max_document_bytes = 1 << 20
         self.cancelled = asyncio.Event()
@@ -216,7 +217,14 @@ class TaskServer(OrchestratorServiceServicer, MemoryServiceServicer):
             yield memory.IngestResponse(result=memory.IngestResult(uri=source.uri, status=status, document=document))
 
     async def Search(self, request: memory.SearchRequest, context: Context) -> memory.SearchResponse:
-        raise NotImplementedError
+        """One passage of each document that a source holds, as it comes."""
+        self.search_requests.append(request)
+        found = [
+            Passage(document_id=each.document_id, document_uri=uri, text=f"about {request.query}", end_offset=9)
+            for uri, each in self.documents.items()
+            if not request.sources or set(request.sources) & set(each.sources)
+        ]
+        return memory.SearchResponse(passages=found[: request.limit or 10])
 
     async def Delete(self, request: memory.DeleteRequest, context: Context) -> memory.DeleteResponse:
         gone = [uri for uri, document in self.documents.items() if document.document_id in request.document_ids]
@@ -252,7 +260,12 @@ class TaskServer(OrchestratorServiceServicer, MemoryServiceServicer):
         )
 
     async def GetDocument(self, request: memory.GetDocumentRequest, context: Context) -> memory.GetDocumentResponse:
-        raise NotImplementedError
+        """The text of each is its URI, told ten characters at a time."""
+        (document,) = (each for each in self.documents.values() if each.document_id == request.document_id)
+        start, end = request.start_offset, min(request.start_offset + 10, len(document.uri))
+        described = memory.Document(text_length=len(document.uri))
+        described.MergeFrom(document)
+        return memory.GetDocumentResponse(document=described, text=document.uri[start:end], start_offset=start)
 
     def _known(self, task_id: str) -> None:
         if task_id != TASK_ID:

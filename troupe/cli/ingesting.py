@@ -136,8 +136,7 @@ def _summarize(tally: Tally, folder: Folder, console: Console, *, verbose: bool)
         for reason, path in ((reason, path) for reason, paths in folder.skipped.items() for path in paths):
             console.print(Text(f"skipped: {_below(path, folder)}: {reason}"), soft_wrap=True)
     if tally.forgotten:
-        gone = "whose file is gone" if tally.forgotten == 1 else "whose files are gone"
-        console.print(f"forgot {words.plural(tally.forgotten, 'document')} {gone}", highlight=False)
+        console.print(f"forgot {words.plural(tally.forgotten, 'document')} whose files are gone", highlight=False)
 
 
 def _skipped(skipped: Mapping[str, Sequence[Path]]) -> str:

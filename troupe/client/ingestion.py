@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _BATCH_BYTES: Final = 2 << 20
 _BATCH_DOCUMENTS: Final = 100
+_BATCHES_AT_ONCE: Final = 2
 _CALL_SECONDS: Final = 30
 _MAX_URI: Final = 1024
 
@@ -45,19 +47,9 @@ class Ingestion:
         for directory, problem in folder.problems.items():
             yield _failed(directory, _unreadable(problem))
         try:
-            limit = await self._max_document_bytes()
-            for batch in _batches(folder.files):
-                documents: list[memory.DocumentSource] = []
-                for file in batch:
-                    try:
-                        documents.append(await asyncio.to_thread(_read, file, limit))
-                    except TroupeError as error:
-                        yield _failed(file, error)
-                if documents:
-                    async for response in self._memory.Ingest(
-                        memory.IngestRequest(project=self._project, documents=documents, source=folder.label)
-                    ):
-                        yield response
+            async with aclosing(self._store(folder)) as responses:
+                async for response in responses:
+                    yield response
             forgotten = await forget_missing(self._memory, self._project, folder) if folder.whole else 0
         except grpc.aio.AioRpcError as error:
             raise from_call(error, self._target) from None
@@ -65,6 +57,50 @@ class Ingestion:
             raise invalid("folder", nothing_to_ingest(folder))
         if forgotten and on_forgotten is not None:
             on_forgotten(forgotten)
+
+    async def _store(self, folder: Folder) -> AsyncGenerator[memory.IngestResponse]:
+        """Two batches at a time: while the last documents of one are stored, those of the next are read."""
+        responses: asyncio.Queue[memory.IngestResponse | None] = asyncio.Queue()
+        work = asyncio.create_task(self._send_all(folder, responses), name="ingest")
+        try:
+            while (response := await responses.get()) is not None:
+                yield response
+            await work
+        finally:  # also when nobody reads on
+            work.cancel()
+            with suppress(asyncio.CancelledError, grpc.aio.AioRpcError):
+                await work
+
+    async def _send_all(self, folder: Folder, responses: "asyncio.Queue[memory.IngestResponse | None]") -> None:
+        batches = _batches(folder.files)
+        try:
+            limit = await self._max_document_bytes()
+            async with asyncio.TaskGroup() as group:
+                for _ in range(_BATCHES_AT_ONCE):
+                    group.create_task(self._send(folder, batches, limit, responses))
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        finally:
+            responses.put_nowait(None)
+
+    async def _send(
+        self,
+        folder: Folder,
+        batches: Iterator[Sequence[Path]],
+        limit: int,
+        responses: "asyncio.Queue[memory.IngestResponse | None]",
+    ) -> None:
+        for batch in batches:
+            documents: list[memory.DocumentSource] = []
+            for file in batch:
+                try:
+                    documents.append(await asyncio.to_thread(_read, file, limit))
+                except TroupeError as error:
+                    responses.put_nowait(_failed(file, error))
+            if documents:
+                request = memory.IngestRequest(project=self._project, documents=documents, source=folder.label)
+                async for response in self._memory.Ingest(request):
+                    responses.put_nowait(response)
 
     async def _max_document_bytes(self) -> int:
         request = memory.GetStatsRequest(project=self._project)

@@ -30,10 +30,15 @@ def mark(key: str, value: str) -> str:
     return hashlib.blake2b(f"{key}\0{value}".encode(), digest_size=16).hexdigest()
 
 
+def has_mark(key: str, value: str, *, as_text: bool) -> str:
+    """A passage has the mark of a pair."""
+    form = 'marks like "%{}%"' if as_text else 'array_contains(marks, "{}")'
+    return form.format(mark(key, value))
+
+
 def has_marks(metadata: Mapping[str, str], *, as_text: bool) -> str:
     """The metadata hold all of these pairs; empty when there are none."""
-    form = 'marks like "%{}%"' if as_text else 'array_contains(marks, "{}")'
-    return all_of(form.format(mark(key, value)) for key, value in sorted(metadata.items()))
+    return all_of(has_mark(key, value, as_text=as_text) for key, value in sorted(metadata.items()))
 
 
 def none_of(field: str, values: Collection[str]) -> str:

@@ -13,12 +13,12 @@ from typing import Any, Final
 
 from agents.memory.ids import is_id
 from agents.memory.milvus.collections import CHUNK, Collections
-from agents.memory.milvus.filters import all_of, any_of, below, equals, has_marks, none_of, one_of
+from agents.memory.milvus.filters import all_of, any_of, below, equals, has_mark, has_marks, none_of, one_of
 from agents.memory.milvus.fusion import Candidate, Facts, Lessons, Ranking, fuse, lookups, visible
 from agents.memory.milvus.holds import MilvusHolds
 from agents.memory.milvus.rows import DOCUMENT_FIELDS, PASSAGE_FIELDS, document_key, read_document, read_passage
 from agents.memory.milvus.schema import ALL_LISTS, Layout
-from agents.memory.sources import start_of
+from agents.memory.sources import SOURCE_KEY, start_of
 from agents.memory.store import FoundPassage, Query
 from agents.memory.terms import terms
 
@@ -45,7 +45,7 @@ class Finder:
         fixed = [equals("project", query.project), only, has_marks(query.metadata, as_text=layout.marks_as_text)]
         depth = max(self._candidates, query.limit)
         lessons, found = Lessons(), list[FoundPassage]()
-        scope = await self._scope(query, listed=False)
+        scope = await self._scope(query, layout, listed=False)
         for _ in range(_ATTEMPTS):
             if scope is None:
                 return []
@@ -54,7 +54,7 @@ class Finder:
             again = lessons.learn(rankings, facts, depth=depth)
             if lessons.strangers and not listed:
                 # Other documents lie in the folder that a source names: its own are named one by one.
-                scope = await self._scope(query, listed=True)
+                scope = await self._scope(query, layout, listed=True)
             best = fuse([visible(ranking, facts) for ranking in rankings])[: query.limit]
             found = await self._read(best)
             if not again and len(found) == len(best):
@@ -106,22 +106,20 @@ class Finder:
         by_key = {row["key"]: read_passage(row) for row in rows}
         return [FoundPassage(by_key[each.key], each.score) for each in best if each.key in by_key]
 
-    async def _scope(self, query: Query, *, listed: bool) -> Sequence[str] | None:
+    async def _scope(self, query: Query, layout: Layout, *, listed: bool) -> Sequence[str] | None:
         """One clause for each group of sources; None when one of them holds nothing.
 
         They let through all that the sources hold; others too, unless it is `listed`.
         """
         clauses: list[str] = []
         for sources in query.sources:
-            starts = [] if listed else [start for source in sources if (start := start_of(source))]
+            told = [] if listed else [_told(source, layout) for source in sources]
             ids = None if listed else await self._holds.outside(query.project, sources)
             if ids is None:
                 ids = await self._all_of(query.project, sources)
-            if not starts and not ids:
+            if not told and not ids:
                 return None
-            clauses.append(
-                any_of([*(below("uri", start) for start in starts), one_of("document_id", ids) if ids else ""])
-            )
+            clauses.append(any_of([*told, one_of("document_id", ids) if ids else ""]))
         return clauses
 
     async def _all_of(self, project: str, sources: Sequence[str]) -> Sequence[str]:
@@ -137,3 +135,9 @@ class Finder:
 def _but(lessons: Lessons) -> Sequence[str]:
     strangers = none_of("document_id", lessons.strangers)
     return [none_of("version", lessons.versions), none_of("key", lessons.keys), strangers]
+
+
+def _told(source: str, layout: Layout) -> str:
+    """What a source holds as far as URIs or marks tell."""
+    start = start_of(source)
+    return below("uri", start) if start else has_mark(SOURCE_KEY, source, as_text=layout.marks_as_text)

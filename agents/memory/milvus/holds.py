@@ -20,9 +20,9 @@ class MilvusHolds:
     def __init__(self, collections: Collections) -> None:
         self._collections = collections
 
-    async def put(self, holds: Sequence[Hold]) -> None:
+    async def put(self, holds: Sequence[Hold], *, marked: bool = False) -> None:
         """Notes that sources hold documents, which need not be stored yet."""
-        await self._collections.upsert(self._collections.sources, [hold_row(hold) for hold in holds])
+        await self._collections.upsert(self._collections.sources, [hold_row(hold, marked=marked) for hold in holds])
 
     async def drop(self, holds: Sequence[Hold]) -> None:
         """Sources hold documents no more."""
@@ -64,7 +64,7 @@ class MilvusHolds:
             after = rows[-1]["key"]
 
     async def outside(self, project: str, sources: Sequence[str]) -> Sequence[str] | None:
-        """Ids of documents of these sources that do not lie in the folders that the sources name; None: too many."""
+        """Ids of documents of these sources that neither their URIs nor marks tell; None: too many."""
         marks = one_of("source_mark", (mark(SOURCE_KEY, source) for source in sources))
         clause = all_of([equals("project", project), marks, "outside == 1"])
         rows = await self._collections.query(self._collections.sources, clause, ["document_id"], limit=_MAX_ROWS)

@@ -50,7 +50,7 @@ def hold_key(hold: Hold) -> str:
     return source_start(hold.project, hold.source) + hold.uri
 
 
-def hold_row(hold: Hold) -> dict[str, Any]:
+def hold_row(hold: Hold, *, marked: bool = False) -> dict[str, Any]:
     """The row that says that a source holds a document."""
     return {
         "key": hold_key(hold),
@@ -59,7 +59,7 @@ def hold_row(hold: Hold) -> dict[str, Any]:
         "source_mark": mark(SOURCE_KEY, hold.source),
         "document_id": hold.document_id,
         "uri": hold.uri,
-        "outside": int(not lies_below(hold.uri, hold.source)),
+        "outside": int(not marked and not lies_below(hold.uri, hold.source)),
         "unused": UNUSED_VECTOR,
     }
 
@@ -72,6 +72,7 @@ def read_hold(row: Mapping[str, Any]) -> Hold:
 def passage_row(passage: StoredPassage, vector: Sequence[float], layout: Layout) -> dict[str, Any]:
     """The row of a passage."""
     marks = [mark(key, value) for key, value in passage.metadata.items()]
+    marks += [mark(SOURCE_KEY, source) for source in passage.sources]
     row: dict[str, Any] = {
         "key": passage_key(passage.document_id, passage.version, passage.number),
         "passage_id": passage.passage_id,

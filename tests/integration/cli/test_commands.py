@@ -112,7 +112,7 @@ async def test_what_is_forgotten_is_said(server: tuple[TaskServer, str], tmp_pat
     await troupe("ingest", str(tmp_path), "--target", address)
     (tmp_path / "b.md").unlink()
     _, out, _ = await troupe("ingest", str(tmp_path), "--target", address)
-    assert out.endswith("forgot 1 document whose file is gone\n")
+    assert out.endswith("forgot 1 document whose files are gone\n")
 
 
 @pytest.mark.parametrize(
