@@ -59,6 +59,7 @@ class _Orchestrator(ServiceSettings):
     redis_url: str = Field(default="", repr=False)
     agents: AgentAddresses = ()
     memory_address: str = ""
+    inference_address: str = ""
 
 
 class _Worker(ServiceSettings):

@@ -54,7 +54,11 @@ class Stack:
         redis, milvus, triton = self._redis(), self._milvus(), self._triton()
         redis_url = self._redis_url or f"unix://{redis.address.removeprefix('unix:')}"
         agents = {"AGENTS": json.dumps([self._at["agents"], *self._own_agents])}
-        memory = self._given.orchestrator.memory_address or self._at["agents"]
+        elsewhere = self._given.orchestrator
+        doors = {
+            "MEMORY_ADDRESS": elsewhere.memory_address or self._at["agents"],
+            "INFERENCE_ADDRESS": elsewhere.inference_address or self._at["inference"],
+        }
         inference = self._given.agents.inference_address or self._at["inference"]
         return [
             redis,
@@ -62,7 +66,7 @@ class Stack:
             triton,
             self._service("inference", {"TRITON_URL": self._triton_url or triton.address}),
             self._service("agents", {"MILVUS_URI": self._milvus_uri or milvus.address, "INFERENCE_ADDRESS": inference}),
-            self._service("orchestrator", {"REDIS_URL": redis_url, "MEMORY_ADDRESS": memory, **agents}),
+            self._service("orchestrator", {"REDIS_URL": redis_url, **doors, **agents}),
             self._service("worker", {"REDIS_URL": redis_url, **agents}, module="orchestrator.worker"),
             self._gateway(),
             *(Program(name=f"agent {own}", address=own, kind="agents", optional=True) for own in self._own_agents),
