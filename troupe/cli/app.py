@@ -1,7 +1,7 @@
 """The subcommands; each is imported when it is used."""
 
 from importlib import import_module
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import typer
 from typer.core import TyperGroup
@@ -30,7 +30,7 @@ COMMANDS: Final = (
 )
 _INTERRUPTED: Final = 130
 # The parser's error for all that is wrong with arguments; typer exports its subclass only.
-_WrongArgument: Final = typer.BadParameter.__mro__[2]
+_WrongArgument: Final = cast("type[Exception]", typer.BadParameter.__mro__[2])
 
 
 class LazyGroup(TyperGroup):
