@@ -17,7 +17,7 @@ from troupe.api.common.v1.step_pb2 import Step
 from troupe.api.orchestrator.v1.task_pb2 import Plan, TaskSpec
 from troupe.client import ClientSettings, TroupeClient
 from troupe.local.launch import Launch
-from troupe.local.listeners import own_orchestrators
+from troupe.local.listeners import listeners, own_orchestrators, owner_of
 from troupe.local.servers.triton import shared_memory_pattern
 
 MEMBERS = ["redis", "milvus", "triton", "inference", "agents", "orchestrator", "worker", "gateway"]
@@ -63,6 +63,7 @@ async def test_other_users_can_read_no_file_and_reach_no_server_of_its_data(stac
 
 async def test_it_is_found_among_this_users_stacks(stack: Stack) -> None:
     assert stack.target in own_orchestrators()
+    assert owner_of(stack.target, listeners()) == os.geteuid()
 
 
 async def test_servers_of_data_have_no_port(stack: Stack) -> None:

@@ -9,6 +9,7 @@ import pwd
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from troupe.cli.streams import note
 from troupe.client.settings import DEFAULT_TARGET, ClientSettings
@@ -16,6 +17,8 @@ from troupe.local.errors import StackError
 from troupe.local.listeners import listeners, own_orchestrators, owner_of
 from troupe.local.settings import LocalSettings
 from troupe.local.stack_file import running_stack
+
+_NAMED: Final = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +103,8 @@ def _beside_own(candidates: Candidates, address: str) -> str:
     if not others and address == DEFAULT_TARGET:
         return ""
     which = f", the stack of {candidates.folder}" if candidates.stack else ""
-    beside = f"; others of yours listen at {', '.join(others)}: --target chooses" if others else ""
+    named = [*others[:_NAMED], *([f"{len(others) - _NAMED} more"] if len(others) > _NAMED else [])]
+    beside = f"; others of yours listen at {', '.join(named)}: --target chooses" if others else ""
     return f"asking {address}{which}{beside}"
 
 

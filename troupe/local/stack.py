@@ -54,7 +54,11 @@ class Stack:
         redis, milvus, triton = self._redis(), self._milvus(), self._triton()
         redis_url = self._redis_url or f"unix://{redis.address.removeprefix('unix:')}"
         agents = {"AGENTS": json.dumps([self._at["agents"], *self._own_agents])}
-        memory = self._given.orchestrator.memory_address or self._at["agents"]
+        elsewhere = self._given.orchestrator
+        doors = {
+            "MEMORY_ADDRESS": elsewhere.memory_address or self._at["agents"],
+            "INFERENCE_ADDRESS": elsewhere.inference_address or self._at["inference"],
+        }
         inference = self._given.agents.inference_address or self._at["inference"]
         doors = {
             "MEMORY_ADDRESS": memory,

@@ -58,6 +58,12 @@ def test_what_is_named_goes_before_what_is_found(option: str, setting: str, stac
             "asking 127.0.0.1:50051, the stack of {}; others of yours listen at 127.0.0.1:7, 127.0.0.1:8:"
             " --target chooses",
         ),
+        (
+            "",
+            "",
+            ["h:1", "h:2", "h:3", "h:4", "h:5"],
+            "asking 127.0.0.1:50051; others of yours listen at h:1, h:2, h:3, 2 more: --target chooses",
+        ),
         ("", "", ["127.0.0.1:7"], "asking 127.0.0.1:50051; others of yours listen at 127.0.0.1:7: --target chooses"),
     ],
 )
