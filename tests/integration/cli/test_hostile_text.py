@@ -61,6 +61,15 @@ async def test_in_a_pipe(address: str, command: tuple[str, ...]) -> None:
     assert b"Traceback" not in ended.err
 
 
+async def test_names_of_files(address: str, tmp_path: Path) -> None:
+    for name in ("a\x1b[2J\x07\u202e.md", "b\r\x9b2J [bold]x.md", "c\udce9\n.md"):
+        (tmp_path / name).write_text("# Guide")
+    _, shown = await troupe_on_terminal("ingest", str(tmp_path), "--verbose", "--target", address)
+    text = shown.decode()
+    assert not acting(_OURS.sub("", text)), ascii(text)
+    assert "Traceback" not in text
+
+
 async def test_json_keeps_every_character_as_an_escape(address: str) -> None:
     ended = await troupe("watch", TASK_ID, "--json", "--target", address)
     assert not acting(ended.out.decode())
