@@ -18,7 +18,7 @@ from tests.support.task_server import TASK_ID
 from troupe.cli import streams
 
 # What rich itself writes: styles, the cursor's moves and lines erased while it draws.
-_OURS = re.compile(r"\x1b\[(?:[\d;]*m|\d*A|2K|\?25[lh]|1A)|\r(?=\x1b\[2K|\n|$)|\r\n")
+_OURS = re.compile(r"\x1b\[(?:[\d;]*m|\d*A|2K|\?25[lh]|1A)|\r(?=\x1b\[|\n|$)|\r\n")
 _COMMANDS = [
     ("run", "why?"),
     ("run", "why?", "--detach"),
