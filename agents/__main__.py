@@ -6,6 +6,7 @@ from functools import partial
 from agents.builtin.analyzer import Analyzer
 from agents.builtin.retriever import Retriever
 from agents.builtin.writer import Writer
+from agents.memory.clearing import clearing
 from agents.memory.embedding import InferenceEmbedder
 from agents.memory.milvus.store import MilvusStore
 from agents.memory.parser import Parser
@@ -59,7 +60,10 @@ async def main(drain: Drain) -> None:
             MEMORY_SERVICE: partial(add_MemoryServiceServicer_to_server, documents),
         }
         dependencies = {"inference": grpc_health_check(channel), "milvus": store.check}
-        async with serving(settings.server, drain=drain, services=services, dependencies=dependencies):
+        async with (
+            clearing(documents.removal, older_than_seconds=memory.clear_after_seconds),
+            serving(settings.server, drain=drain, services=services, dependencies=dependencies),
+        ):
             await drain.wait()
 
 

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import re
+import secrets
+import time
 from collections.abc import Mapping
 
 # Raised when parsing or splitting changes, so that unchanged files are split anew.
@@ -23,6 +25,22 @@ def passage_id(of_document: str, start: int, end: int, text: str) -> str:
 def version(content_sha256: str, title: str, media_type: str, metadata: Mapping[str, str]) -> str:
     """The same while storing the document again would change nothing."""
     return _digest(str(_LAYOUT), content_sha256, title, media_type, json.dumps(sorted(metadata.items())))
+
+
+def attempt_version(of_version: str) -> str:
+    """A name of its own for each attempt to store a version: what one left can never be taken for another's."""
+    return f"{of_version}.{time.time_ns() // 1_000_000:x}-{secrets.token_hex(4)}"
+
+
+def is_attempt(stored_version: str, of_version: str) -> bool:
+    """Whether what is stored was an attempt to store this version."""
+    return stored_version.partition(".")[0] == of_version
+
+
+def begun_ms(stored_version: str) -> int:
+    """When an attempt began; 0 for those that carry no time."""
+    time_ms, _, _ = stored_version.partition(".")[2].partition("-")
+    return int(time_ms or "0", 16)
 
 
 def is_id(value: str) -> bool:

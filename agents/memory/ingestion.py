@@ -1,9 +1,10 @@
 """Takes one document in: parsed, split, embedded, stored."""
 
 import asyncio
+import contextlib
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 from weakref import WeakValueDictionary
@@ -11,6 +12,7 @@ from weakref import WeakValueDictionary
 from agents.memory import ids
 from agents.memory.embedding import Embedder
 from agents.memory.errors import too_large
+from agents.memory.membership import Membership
 from agents.memory.parser import Parser, SplitDocument
 from agents.memory.parsing.media import media_type_of
 from agents.memory.settings import MemorySettings
@@ -24,6 +26,7 @@ Report = Callable[[int, int], None]
 """Called with the passages stored so far and in all."""
 
 _MAX_TITLE: Final = 500
+_ATTEMPTS: Final = 5
 _MAX_CONTEXT: Final = 120  # code points of title and heading that are embedded with a passage
 
 
@@ -36,37 +39,70 @@ class Ingested:
 
 
 class Ingestion:
-    """Takes documents in. New passages are stored before old ones go, so that a search always finds the document."""
+    """Takes documents in. The old passages of a document are found until all of the new ones are stored."""
 
-    def __init__(self, *, store: MemoryStore, embedder: Embedder, parser: Parser, settings: MemorySettings) -> None:
+    def __init__(
+        self,
+        *,
+        store: MemoryStore,
+        membership: Membership,
+        embedder: Embedder,
+        parser: Parser,
+        settings: MemorySettings,
+    ) -> None:
         self._store = store
+        self._membership = membership
         self._embedder = embedder
         self._parser = parser
         self._settings = settings
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._prepared = False
 
-    async def ingest(self, project: str, source: pb.DocumentSource, report: Report) -> Ingested:
-        """Stores a document unless it is stored already.
+    async def join(
+        self, project: str, source: str, documents: Sequence[pb.DocumentSource]
+    ) -> Mapping[str, StoredDocument]:
+        """Has a source hold the documents; returns the records of those that are stored, by URI. Comes first."""
+        if not self._prepared:
+            probe = await self._embedder.embed(["a"])
+            await self._store.prepare(probe.model, len(probe.vectors[0]))
+            self._prepared = True
+        return await self._membership.join(project, source, documents)
+
+    async def ingest(
+        self,
+        project: str,
+        requested: str,
+        source: pb.DocumentSource,
+        known: StoredDocument | None,
+        report: Report,
+    ) -> Ingested:
+        """Stores a document of a requested source unless it is stored already. `known` is its record from `join`.
 
         Raises:
             TroupeError: UNREADABLE_DOCUMENT, DOCUMENT_TOO_LARGE, or what the store and the embedder raise.
         """
         if len(source.content) > self._settings.max_document_bytes:
             raise too_large(source.uri, len(source.content), self._settings.max_document_bytes)
-        document_id = ids.document_id(project, source.uri)
-        turn = self._turns.setdefault(document_id, asyncio.Lock())
-        async with turn:
-            return await self._ingest(project, document_id, source, report)
-
-    async def _ingest(self, project: str, document_id: str, source: pb.DocumentSource, report: Report) -> Ingested:
-        media_type = media_type_of(source.uri, source.media_type, source.content)
-        sha256 = hashlib.sha256(source.content).hexdigest()
-        version = ids.version(sha256, source.title, media_type, source.metadata)
-        known = await self._store.find_document(project, source.uri)
-        if known and known.other_version not in ("", version):  # a process stopped in the middle
-            known = await self._without_other(known)
-        if known and known.version == version:
+        source_version = _version_of(source)
+        if known and not known.other_version and ids.is_attempt(known.version, source_version):
             return Ingested(pb.INGEST_STATUS_UNCHANGED, known)
+        turn = self._turns.setdefault(ids.document_id(project, source.uri), asyncio.Lock())
+        async with turn:
+            for _ in range(_ATTEMPTS):
+                with contextlib.suppress(_InterferedError):
+                    return await self._ingest(project, requested, source, report)
+        problem = f"document {source.uri!r} is changed by other processes all the time; ingest it again"
+        raise TroupeError(ErrorReason.ERROR_REASON_MEMORY_UNAVAILABLE, problem)
+
+    async def _ingest(self, project: str, requested: str, source: pb.DocumentSource, report: Report) -> Ingested:
+        document_id = ids.document_id(project, source.uri)
+        source_version = _version_of(source)
+        known = await self._find(project, source.uri)
+        if known and known.other_version:  # a process stopped in the middle
+            known = await self._without_other(known)
+        if known and ids.is_attempt(known.version, source_version):
+            return Ingested(pb.INGEST_STATUS_UNCHANGED, known)
+        media_type = media_type_of(source.uri, source.media_type, source.content)
         split = await self._parser.parse(source.content, uri=source.uri, media_type=media_type)
         document = StoredDocument(
             document_id=document_id,
@@ -74,53 +110,70 @@ class Ingestion:
             uri=source.uri,
             title=(source.title or split.title or source.uri)[:_MAX_TITLE],
             media_type=media_type,
-            content_sha256=sha256,
-            version=version,
+            content_sha256=hashlib.sha256(source.content).hexdigest(),
+            version=ids.attempt_version(source_version),
             passages=len(split.passages),
             text_length=len(split.text),
             metadata=dict(source.metadata),
-            ingest_time_ms=time.time_ns() // 1_000_000,
+            ingest_time_ms=0,
         )
-        await self._replace(known, document, passages_of(document, split), report)
-        return Ingested(pb.INGEST_STATUS_REPLACED if known and known.version else pb.INGEST_STATUS_CREATED, document)
+        sources = await self._membership.marked(project, requested, document_id, replaces=known is not None)
+        stored = await self._replace(known, document, passages_of(document, split, sources), report)
+        await self._membership.note_marked(document, sources)
+        return Ingested(pb.INGEST_STATUS_REPLACED if known and known.version else pb.INGEST_STATUS_CREATED, stored)
 
     async def _replace(
         self, known: StoredDocument | None, document: StoredDocument, passages: Sequence[StoredPassage], report: Report
-    ) -> None:
+    ) -> StoredDocument:
         """Announces the passages, stores them, makes them the document's, and deletes those that were."""
         old = known or replace(document, version="", passages=0)
-        announcement = replace(old, other_version=document.version, other_passages=len(passages))
+        announced = replace(old, other_version=document.version, other_passages=document.passages)
         group = self._settings.embed_batch * self._settings.embed_concurrency
         for start in range(0, len(passages), group):
             batch = passages[start : start + group]
             embeddings = await self._embedder.embed([embedded_text(passage) for passage in batch])
             if start == 0:
                 await self._store.prepare(embeddings.model, len(embeddings.vectors[0]))
-                await self._store.put_document(announcement)
+                await self._store.put_documents([announced])
             await self._store.put_passages(batch, embeddings.vectors)
             report(start + len(batch), len(passages))
-        now = await self._store.find_document(document.project, document.uri)
-        if now is None or document.version not in (now.version, now.other_version):
-            raise _interfered(document.uri)
-        await self._store.put_document(replace(document, other_version=old.version, other_passages=old.passages))
-        if old.version:
-            await self._without_other(replace(document, other_version=old.version, other_passages=old.passages))
+        await self._check(document)
+        stored = replace(document, other_version=old.version, other_passages=old.passages, ingest_time_ms=_now_ms())
+        await self._store.put_documents([stored])
+        return await self._without_other(stored) if old.version else stored
+
+    async def _check(self, document: StoredDocument) -> None:
+        now = await self._find(document.project, document.uri)
+        if now is None or document.version != now.other_version:
+            raise _InterferedError
+
+    async def _find(self, project: str, uri: str) -> StoredDocument | None:
+        return (await self._store.find_documents(project, [uri])).get(uri)
 
     async def _without_other(self, document: StoredDocument) -> StoredDocument:
         """Deletes the passages of the other version, then its mention."""
         await self._store.delete_passages(document.document_id, document.other_version, document.other_passages)
         clean = replace(document, other_version="", other_passages=0)
-        await self._store.put_document(clean)
+        await self._store.put_documents([clean])
         return clean
 
 
-def _interfered(uri: str) -> TroupeError:
-    problem = f"document {uri!r} was changed or deleted by another process at the same time; ingest it again"
-    return TroupeError(ErrorReason.ERROR_REASON_MEMORY_UNAVAILABLE, problem)
+class _InterferedError(Exception):
+    """Another process changed or deleted the document at the same time."""
 
 
-def passages_of(document: StoredDocument, split: SplitDocument) -> list[StoredPassage]:
-    """The passages of a document, with the white space between them."""
+def _version_of(source: pb.DocumentSource) -> str:
+    media_type = media_type_of(source.uri, source.media_type, source.content)
+    sha256 = hashlib.sha256(source.content).hexdigest()
+    return ids.version(sha256, source.title, media_type, source.metadata)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def passages_of(document: StoredDocument, split: SplitDocument, sources: Sequence[str] = ()) -> list[StoredPassage]:
+    """The passages of a document, with the white space between them, and the sources that they name."""
     passages: list[StoredPassage] = []
     position = 0
     for number, passage in enumerate(split.passages):
@@ -140,6 +193,7 @@ def passages_of(document: StoredDocument, split: SplitDocument) -> list[StoredPa
                 gap=split.text[position : passage.start],
                 text=text,
                 metadata=document.metadata,
+                sources=sources,
             )
         )
         position = passage.end

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from agents.memory.embedding import Embedder
+from agents.memory.sources import SOURCE_KEY
 from agents.memory.store import FoundPassage, MemoryStore, Query
 from troupe.api.common.v1.content_pb2 import Passage
 
@@ -25,8 +26,10 @@ class MemorySearcher:
         limit: int,
         metadata: Mapping[str, str],
         document_ids: Sequence[str] = (),
+        sources: Sequence[str] = (),
     ) -> Sequence[Passage]:
-        """The passages that bear on a query, best first."""
+        """The passages that bear on a query, best first. `folder` among the metadata names a source."""
+        groups = [[metadata[SOURCE_KEY]]] if SOURCE_KEY in metadata else []
         text = query[:_MAX_QUERY]
         embeddings = await self._embedder.embed([text])
         found = await self._store.search(
@@ -36,8 +39,9 @@ class MemorySearcher:
                 vector=embeddings.vectors[0],
                 model=embeddings.model,
                 limit=limit,
-                metadata=metadata,
+                metadata={key: value for key, value in metadata.items() if key != SOURCE_KEY},
                 document_ids=document_ids,
+                sources=[*groups, list(sources)] if sources else groups,
             )
         )
         return [_passage(passage) for passage in found]

@@ -9,13 +9,16 @@ from typing import Final
 from agents.memory.embedding import Embedder
 from agents.memory.errors import is_of_document
 from agents.memory.ingestion import Ingestion
+from agents.memory.membership import Membership
+from agents.memory.opening import open_document
 from agents.memory.paging import page_token, read_page_token
 from agents.memory.parser import Parser
-from agents.memory.reading import assemble
+from agents.memory.removal import Removal
 from agents.memory.search import MemorySearcher
 from agents.memory.settings import MemorySettings
+from agents.memory.shared_batches import SharedBatches
+from agents.memory.sources import source_of
 from agents.memory.store import MemoryStore, StoredDocument
-from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.api.memory.v1 import memory_service_pb2 as pb
 from troupe.api.memory.v1.memory_service_pb2_grpc import MemoryServiceServicer
 from troupe.core.errors import TroupeError, invalid
@@ -24,7 +27,6 @@ from troupe.core.interceptors.around import Context
 DEFAULT_PROJECT: Final = "default"
 _DEFAULT_LIMIT: Final = 10
 _DEFAULT_PAGE: Final = 50
-_MAX_TEXT: Final = 1_000_000
 _MAX_METADATA_BYTES: Final = 60_000  # Milvus takes 65,536 bytes of JSON
 
 _Events = asyncio.Queue[pb.IngestResponse | None]
@@ -37,7 +39,12 @@ class MemoryServicer(MemoryServiceServicer):
         self._store = store
         self._searcher = MemorySearcher(store=store, embedder=embedder)
         self._settings = settings
-        self._ingestion = Ingestion(store=store, embedder=embedder, parser=parser, settings=settings)
+        self._membership = Membership(store=store)
+        self.removal = Removal(store=store, membership=self._membership)
+        shared = SharedBatches(embedder, batch=settings.embed_batch, concurrency=settings.embed_concurrency)
+        self._ingestion = Ingestion(
+            store=store, membership=self._membership, embedder=shared, parser=parser, settings=settings
+        )
 
     async def Ingest(self, request: pb.IngestRequest, context: Context) -> AsyncIterator[pb.IngestResponse]:
         """Streams what becomes of the documents, as they are done."""
@@ -61,37 +68,64 @@ class MemoryServicer(MemoryServiceServicer):
             limit=request.limit or _DEFAULT_LIMIT,
             metadata=request.filter,
             document_ids=request.document_ids,
+            sources=request.sources,
         )
         return pb.SearchResponse(passages=passages)
 
     async def Delete(self, request: pb.DeleteRequest, context: Context) -> pb.DeleteResponse:
         """Deletes documents."""
-        deleted = await self._store.delete_documents(request.project or DEFAULT_PROJECT, request.document_ids)
+        deleted = await self.removal.delete(request.project or DEFAULT_PROJECT, request.document_ids)
         return pb.DeleteResponse(deleted_documents=deleted)
 
     async def ListDocuments(self, request: pb.ListDocumentsRequest, context: Context) -> pb.ListDocumentsResponse:
         """Lists a page of documents."""
         project, size = request.project or DEFAULT_PROJECT, request.page_size or _DEFAULT_PAGE
-        after_uri = read_page_token(project, request.page_token)
-        found = await self._store.list_documents(project, after_uri=after_uri, limit=size + 1)
-        page = found[:size]
-        more = page_token(project, page[-1].uri) if len(found) > size else ""
-        return pb.ListDocumentsResponse(documents=[_document(d) for d in page], next_page_token=more)
+        listing = (project, request.source) if request.HasField("source") else (project,)
+        after_uri = read_page_token(listing, request.page_token)
+        if request.HasField("source"):
+            documents, more = await self._membership.page(project, request.source, after_uri=after_uri, size=size)
+        else:
+            found = await self._store.list_documents(project, after_uri=after_uri, limit=size + 1)
+            documents, more = found[:size], found[size - 1].uri if len(found) > size else ""
+        token = page_token(listing, more) if more else ""
+        return pb.ListDocumentsResponse(documents=await self._described(project, documents), next_page_token=token)
 
     async def GetDocument(self, request: pb.GetDocumentRequest, context: Context) -> pb.GetDocumentResponse:
         """Returns text of a document."""
         project = request.project or DEFAULT_PROJECT
         if request.end_offset and request.end_offset < request.start_offset:
             raise invalid("end_offset", f"is before `start_offset`: {request.end_offset} < {request.start_offset}")
-        document = await self._store.get_document(project, request.document_id)
-        if document is None:
-            problem = f"no document {request.document_id!r} in project {project!r}; `ListDocuments` lists them"
-            raise TroupeError(ErrorReason.ERROR_REASON_DOCUMENT_NOT_FOUND, problem)
-        start = min(request.start_offset, document.text_length)
-        end = min(request.end_offset or document.text_length, document.text_length, start + _MAX_TEXT)
-        passages = [passage async for passage in self._store.passages(document, start, end)]
-        text = assemble((p for p in passages if p.start < end and p.end > start), start, end)
-        return pb.GetDocumentResponse(document=_document(document), text=text, start_offset=start)
+        document, start, text = await open_document(
+            self._store, project, request.document_id, start=request.start_offset, end=request.end_offset
+        )
+        (described,) = await self._described(project, [document])
+        return pb.GetDocumentResponse(document=described, text=text, start_offset=start)
+
+    async def ListSources(self, request: pb.ListSourcesRequest, context: Context) -> pb.ListSourcesResponse:
+        """Lists a page of sources."""
+        project, size = request.project or DEFAULT_PROJECT, request.page_size or _DEFAULT_PAGE
+        listing = (project, "sources")
+        after = int(read_page_token(listing, request.page_token) or "0")
+        held = await self._membership.sources(project)
+        page = [
+            pb.Source(name=each.name, documents=each.documents, passages=each.passages)
+            for each in held[after : after + size]
+        ]
+        token = page_token(listing, str(after + size)) if len(held) > after + size else ""
+        return pb.ListSourcesResponse(sources=page, next_page_token=token)
+
+    async def ReleaseDocuments(
+        self, request: pb.ReleaseDocumentsRequest, context: Context
+    ) -> pb.ReleaseDocumentsResponse:
+        """Takes documents out of sources."""
+        project = request.project or DEFAULT_PROJECT
+        released, deleted = await self.removal.release(project, request.sources, request.document_ids)
+        return pb.ReleaseDocumentsResponse(released_documents=released, deleted_documents=deleted)
+
+    async def ForgetSource(self, request: pb.ForgetSourceRequest, context: Context) -> pb.ForgetSourceResponse:
+        """Takes all documents out of a source."""
+        released, deleted = await self.removal.forget(request.project or DEFAULT_PROJECT, request.source)
+        return pb.ForgetSourceResponse(released_documents=released, deleted_documents=deleted)
 
     async def GetStats(self, request: pb.GetStatsRequest, context: Context) -> pb.GetStatsResponse:
         """Counts."""
@@ -104,36 +138,53 @@ class MemoryServicer(MemoryServiceServicer):
             max_document_bytes=self._settings.max_document_bytes,
         )
 
+    async def _described(self, project: str, documents: Sequence[StoredDocument]) -> Sequence[pb.Document]:
+        sources = await self._membership.sources_of(project, documents) if documents else {}
+        return [_document(document, sources.get(document.document_id, ())) for document in documents]
+
     async def _ingest_all(self, request: pb.IngestRequest, events: _Events) -> None:
-        """A few documents at a time; the first error that is not a document's ends them all."""
+        """Some documents at a time; the first error that is not a document's ends them all."""
+        project = request.project or DEFAULT_PROJECT
         waiting = iter(request.documents)
         try:
+            known = await self._ingestion.join(project, request.source, request.documents)
             async with asyncio.TaskGroup() as group:
                 for _ in range(min(self._settings.concurrent_documents, len(request.documents))):
-                    group.create_task(self._ingest_some(request.project or DEFAULT_PROJECT, waiting, events))
+                    group.create_task(self._ingest_some(request, known, waiting, events))
             await self._store.settle()
         except BaseExceptionGroup as errors:
             raise _first(errors) from None
         finally:
             events.put_nowait(None)
 
-    async def _ingest_some(self, project: str, waiting: Iterator[pb.DocumentSource], events: _Events) -> None:
+    async def _ingest_some(
+        self,
+        request: pb.IngestRequest,
+        known: Mapping[str, StoredDocument],
+        waiting: Iterator[pb.DocumentSource],
+        events: _Events,
+    ) -> None:
         for source in waiting:
-            result = await self._ingest_one(project, source, events)
+            result = await self._ingest_one(request, known.get(source.uri), source, events)
             events.put_nowait(pb.IngestResponse(result=result))
 
-    async def _ingest_one(self, project: str, source: pb.DocumentSource, events: _Events) -> pb.IngestResult:
+    async def _ingest_one(
+        self, request: pb.IngestRequest, known: StoredDocument | None, source: pb.DocumentSource, events: _Events
+    ) -> pb.IngestResult:
         def report(stored: int, total: int) -> None:
             progress = pb.IngestProgress(uri=source.uri, stored_passages=stored, total_passages=total)
             events.put_nowait(pb.IngestResponse(progress=progress))
 
         try:
-            done = await self._ingestion.ingest(project, source, report)
+            done = await self._ingestion.ingest(
+                request.project or DEFAULT_PROJECT, source_of(request.source, source.metadata), source, known, report
+            )
         except TroupeError as error:
             if not is_of_document(error):
                 raise
             return pb.IngestResult(uri=source.uri, status=pb.INGEST_STATUS_FAILED, error=error.to_proto())
-        return pb.IngestResult(uri=source.uri, status=done.status, document=_document(done.document))
+        document = _document(done.document, [source_of(request.source, source.metadata)])
+        return pb.IngestResult(uri=source.uri, status=done.status, document=document)
 
 
 def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
@@ -155,7 +206,7 @@ def _json_bytes(metadata: Mapping[str, str]) -> int:
     return len(json.dumps(dict(metadata), ensure_ascii=False).encode()) if metadata else 0
 
 
-def _document(stored: StoredDocument) -> pb.Document:
+def _document(stored: StoredDocument, sources: Sequence[str]) -> pb.Document:
     document = pb.Document(
         document_id=stored.document_id,
         uri=stored.uri,
@@ -165,6 +216,7 @@ def _document(stored: StoredDocument) -> pb.Document:
         passages=stored.passages,
         text_length=stored.text_length,
         metadata=stored.metadata,
+        sources=sources,
     )
     document.ingest_time.FromMilliseconds(stored.ingest_time_ms)
     return document

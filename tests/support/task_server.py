@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -198,15 +198,19 @@ class TaskServer(OrchestratorServiceServicer, MemoryServiceServicer):
         self, request: memory.ListDocumentsRequest, context: Context
     ) -> memory.ListDocumentsResponse:
         """Pages of two, by URI, as the memory's are."""
-        rest = sorted(uri for uri in self.documents if uri > request.page_token)
+        wanted = [
+            uri for uri, d in self.documents.items() if not request.HasField("source") or request.source in d.sources
+        ]
+        rest = sorted(uri for uri in wanted if uri > request.page_token)
         page = [self.documents[uri] for uri in rest[:2]]
         return memory.ListDocumentsResponse(documents=page, next_page_token=rest[1] if len(rest) > 2 else "")
 
     async def Ingest(self, request: memory.IngestRequest, context: Context) -> AsyncIterator[memory.IngestResponse]:
         self.ingest_requests.append(request)
         for source in request.documents:
+            known = self.documents.get(source.uri)
             document = memory.Document(document_id=f"id of {source.uri}", uri=source.uri, metadata=source.metadata)
-            known = source.uri in self.documents
+            document.sources.extend(sorted({request.source, *(known.sources if known else ())}))
             self.documents[source.uri] = document
             status = memory.INGEST_STATUS_UNCHANGED if known else memory.INGEST_STATUS_CREATED
             yield memory.IngestResponse(result=memory.IngestResult(uri=source.uri, status=status, document=document))
@@ -219,6 +223,33 @@ class TaskServer(OrchestratorServiceServicer, MemoryServiceServicer):
         for uri in gone:
             del self.documents[uri]
         return memory.DeleteResponse(deleted_documents=len(gone))
+
+    async def ListSources(self, request: memory.ListSourcesRequest, context: Context) -> memory.ListSourcesResponse:
+        counts = Counter(source for document in self.documents.values() for source in document.sources)
+        sources = [memory.Source(name=name, documents=counts[name]) for name in sorted(counts)]
+        return memory.ListSourcesResponse(sources=sources)
+
+    async def ReleaseDocuments(
+        self, request: memory.ReleaseDocumentsRequest, context: Context
+    ) -> memory.ReleaseDocumentsResponse:
+        released = deleted = 0
+        for uri, document in list(self.documents.items()):
+            left = [source for source in document.sources if source not in request.sources]
+            if document.document_id in request.document_ids and len(left) < len(document.sources):
+                released += 1
+                document.sources[:] = left
+                if not left:
+                    deleted += 1
+                    del self.documents[uri]
+        return memory.ReleaseDocumentsResponse(released_documents=released, deleted_documents=deleted)
+
+    async def ForgetSource(self, request: memory.ForgetSourceRequest, context: Context) -> memory.ForgetSourceResponse:
+        ids = [document.document_id for document in self.documents.values()]
+        release = memory.ReleaseDocumentsRequest(sources=[request.source], document_ids=ids)
+        done = await self.ReleaseDocuments(release, context)
+        return memory.ForgetSourceResponse(
+            released_documents=done.released_documents, deleted_documents=done.deleted_documents
+        )
 
     async def GetDocument(self, request: memory.GetDocumentRequest, context: Context) -> memory.GetDocumentResponse:
         raise NotImplementedError

@@ -20,6 +20,8 @@ COMMANDS: Final = (
     "retry",
     "approve",
     "ingest",
+    "docs",
+    "search",
     "agents",
     "plan",
     "status",
@@ -42,7 +44,7 @@ class LazyGroup(TyperGroup):
         return list(COMMANDS)
 
     def get_command(self, _ctx: Any, cmd_name: str) -> Any:
-        """Imports one command."""
+        """Imports one command, or one group of them."""
         if cmd_name not in COMMANDS:
             return None
         module = import_module(f"troupe.cli.commands.{cmd_name}")

@@ -18,6 +18,7 @@ from troupe.api.orchestrator.v1.event_pb2 import (
 from troupe.api.orchestrator.v1.orchestrator_service_pb2_grpc import OrchestratorServiceStub
 from troupe.api.orchestrator.v1.task_pb2 import Plan, Task, TaskMetrics, TaskSpec, TaskState
 from troupe.client.cursor import Cursor
+from troupe.client.documents import Documents
 from troupe.client.errors import from_call
 from troupe.client.folder import Folder
 from troupe.client.follow import EventCall, follow
@@ -148,18 +149,22 @@ class TroupeClient:
         project: str = "",
         on_forgotten: Callable[[int], None] | None = None,
     ) -> AsyncGenerator[IngestResponse]:
-        """Stores the Markdown, text, HTML and PDF files below a folder and yields progress and one result a file.
+        """Stores the files below a folder that can be read, and yields progress and one result a file.
 
-        The documents carry the folder's absolute path as `folder` in their metadata, by which
-        `TaskSpec.memory_filter` finds them. What cannot be read or is too large fails alone, with a result that
-        says so. After the last file the documents of this folder whose files are gone are deleted, unless only
-        a part of it was ingested; `on_forgotten` is told how many they were, if any.
+        The folder becomes a source of the documents, besides those that hold them already; its absolute path is its
+        name, by which `TaskSpec.memory_filter` finds them (`Folder.filter`). What cannot be read or is too large fails
+        alone, with a result that says so. After the last file the documents of this folder whose files are gone are
+        forgotten, unless only a part of it was ingested; `on_forgotten` is told how many they were, if any.
 
         Raises:
-            TroupeError: the folder does not exist or holds no such file; a call failed.
+            TroupeError: the folder does not exist, or holds nothing to store or forget; a call failed.
         """
         found = folder if isinstance(folder, Folder) else Folder.scan(Path(folder))
         return Ingestion(self._memory, target=self.target, project=project).run(found, on_forgotten=on_forgotten)
+
+    def documents(self, *, project: str = "") -> Documents:
+        """What the memory of a project holds."""
+        return Documents(self._memory, target=self.target, call_seconds=self._deadline, project=project)
 
     def _watch(self, cursor: Cursor) -> EventCall:
         return self._tasks.WatchTask(api.WatchTaskRequest(task_id=cursor.task_id, after_sequence=cursor.sequence))

@@ -6,58 +6,65 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
+from troupe.client.media import media_type_of_path
 from troupe.core.errors import invalid
 
-MEDIA_TYPES: Final = {
-    ".md": "text/markdown",
-    ".markdown": "text/markdown",
-    ".txt": "text/plain",
-    ".text": "text/plain",
-    ".html": "text/html",
-    ".htm": "text/html",
-    ".pdf": "application/pdf",
-}
 FOLDER_KEY: Final = "folder"
-_KINDS: Final = "Markdown, text, HTML or PDF"
+HIDDEN: Final = "hidden"
+UNREAD: Final = "of a kind that is not read"
+BROKEN_LINK: Final = "a broken link"
+LINKED_FOLDER: Final = "a link to a folder"
+SPECIAL: Final = "no ordinary file"
 
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """A folder and the files in it that can be ingested, sorted."""
+    """A folder and the files in it that can be ingested, sorted; there may be none."""
 
     root: Path
     files: Sequence[Path]
     label: str
-    """What was named, absolute and without links: the folder, or a single file."""
+    """The name of the source: what was named, absolute and without links, a folder or a single file."""
     problems: Mapping[Path, str] = field(default_factory=dict)
     """Folders in it that cannot be listed, and why."""
     whole: bool = True
     """Whether `files` are all of the folder's, not a part or a single file."""
+    skipped: Mapping[str, Sequence[Path]] = field(default_factory=dict)
+    """Files and folders in it that are passed over, by reason."""
 
     @classmethod
     def scan(cls, root: Path, *, only: Sequence[Path] = ()) -> Self:
         """Finds the files below `root`, or below the parts of it that `only` names; hidden ones are passed over.
 
         Raises:
-            TroupeError: a path does not exist, or nothing can be ingested.
+            TroupeError: a path does not exist, cannot be listed, or is a file that cannot be ingested.
         """
         named = _without_links(root.expanduser())
         root, only = (named.parent, [named]) if named.is_file() else (named, only)
         starts = [Path(os.path.normpath(root / part)) for part in only] or [root]
         if outside := [str(start) for start in starts if not start.is_relative_to(root)]:
             raise invalid("only", f"names {outside[0]!r}, which is not inside {str(root)!r}")
-        problems: dict[Path, str] = {}
-        files = sorted({file_uri(file): file for start in starts for file in _files(start, problems)}.values())
-        if root in problems:
-            raise invalid("folder", f"{str(root)!r} cannot be read: {problems[root]}")
-        if not files:
-            raise invalid("folder", f"{str(root)!r} holds no {_KINDS} file ({', '.join(sorted(MEDIA_TYPES))})")
-        return cls(root, files, str(named), problems, whole=not only)
+        found = _Scan()
+        files = sorted({file_uri(file): file for start in starts for file in found.files(start)}.values())
+        if root in found.problems:
+            raise invalid("folder", f"{str(root)!r} cannot be read: {found.problems[root]}")
+        return cls(root, files, source_name(named), found.problems, whole=not only, skipped=found.skipped)
 
     @property
     def filter(self) -> dict[str, str]:
-        """The mark that its documents carry, by which `TaskSpec.memory_filter` finds them."""
+        """By which `TaskSpec.memory_filter` finds its documents."""
         return {FOLDER_KEY: self.label}
+
+
+def source_name(path: Path) -> str:
+    """The name of a folder or file as a source: its path; its URL, with escapes, where the path is not UTF-8."""
+    text = str(path)
+    return text if _is_unicode(text) else path.as_uri()
+
+
+def is_path(source: str) -> bool:
+    """Whether a source is a folder or a file, by its name."""
+    return source.startswith(("/", "file:///"))
 
 
 def file_uri(file: Path) -> str:
@@ -65,40 +72,78 @@ def file_uri(file: Path) -> str:
     return Path(os.path.realpath(file)).as_uri()
 
 
+def nothing_to_ingest(folder: Folder) -> str:
+    """What is wrong with a folder without files, and without documents from it."""
+    return f"{str(folder.root)!r} holds no file that can be ingested, and no document of it is stored"
+
+
+class _Scan:
+    """Walks folders; notes what is passed over, and why."""
+
+    def __init__(self) -> None:
+        self.problems: dict[Path, str] = {}
+        self.skipped: dict[str, list[Path]] = {}
+
+    def files(self, start: Path) -> Iterator[Path]:
+        """The files below a folder, or the file itself."""
+        if start.is_file():
+            if media_type_of_path(start) is None:
+                raise invalid("folder", f"{str(start)!r} is of a kind that is not read")
+            yield start
+            return
+        if not start.is_dir():
+            advice = "name a folder or a file; `troupe docs sources --forget` forgets a folder that is gone"
+            raise invalid("folder", f"{str(start)!r} does not exist; {advice}")
+        for directory, subdirectories, names in os.walk(start, onerror=self._note):
+            here = Path(directory)
+            subdirectories[:] = [name for name in sorted(subdirectories) if self._enters(here / name)]
+            yield from (here / name for name in sorted(names) if self._takes(here / name))
+
+    def _enters(self, directory: Path) -> bool:
+        if reason := _hidden(directory) or (LINKED_FOLDER if directory.is_symlink() else ""):
+            self._skip(directory, reason)
+        return not reason
+
+    def _takes(self, file: Path) -> bool:
+        if reason := _hidden(file) or _unfit(file):
+            self._skip(file, reason)
+        return not reason
+
+    def _skip(self, path: Path, reason: str) -> None:
+        self.skipped.setdefault(reason, []).append(path)
+
+    def _note(self, error: OSError) -> None:
+        self.problems[Path(error.filename)] = error.strerror or "unknown error"
+
+
+def _hidden(path: Path) -> str:
+    return HIDDEN if path.name.startswith(".") or path.name == "node_modules" else ""
+
+
+def _unfit(file: Path) -> str:
+    """Why a file cannot be ingested, as far as its name and kind tell. To read a pipe or a device may never end."""
+    if media_type_of_path(file) is None:
+        return UNREAD
+    if file.is_symlink() and not _exists(file):
+        return BROKEN_LINK
+    return SPECIAL if _exists(file) and not file.is_file() else ""
+
+
+def _exists(file: Path) -> bool:
+    try:
+        return file.exists()
+    except OSError:  # no permission, or links in a circle
+        return not file.is_symlink()
+
+
 def _without_links(path: Path) -> Path:
     """The path from the root; the name of a file that is a link stays, for it says the kind."""
     return Path(os.path.realpath(path.parent), path.name) if path.is_file() else Path(os.path.realpath(path))
 
 
-def media_type(file: Path) -> str | None:
-    """The media type by the file's suffix; None for kinds that cannot be ingested."""
-    return MEDIA_TYPES.get(file.suffix.lower())
-
-
-def _files(start: Path, problems: dict[Path, str]) -> Iterator[Path]:
-    if start.is_file():
-        if media_type(start) is None:
-            raise invalid("folder", f"{str(start)!r} is no {_KINDS} file")
-        yield start
-        return
-    if not start.is_dir():
-        raise invalid("folder", f"{str(start)!r} does not exist; name a folder or a {_KINDS} file")
-
-    def note(error: OSError) -> None:
-        problems[Path(error.filename)] = error.strerror or "unknown error"
-
-    for directory, subdirectories, names in os.walk(start, onerror=note):
-        subdirectories[:] = sorted(name for name in subdirectories if _is_wanted(name))
-        for name in names:
-            file = Path(directory, name)
-            if _is_wanted(name) and media_type(file) is not None and not _is_special(file):
-                yield file
-
-
-def _is_special(file: Path) -> bool:
-    """Pipes and devices: to read them may never end."""
-    return file.exists() and not file.is_file()
-
-
-def _is_wanted(name: str) -> bool:
-    return not name.startswith(".") and name != "node_modules"
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -10,9 +10,10 @@ import grpc.aio
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.api.memory.v1 import memory_service_pb2 as memory
 from troupe.client.errors import from_call
-from troupe.client.folder import Folder, file_uri, media_type
+from troupe.client.folder import Folder, file_uri, nothing_to_ingest
 from troupe.client.forgetting import forget_missing
-from troupe.core.errors import TroupeError
+from troupe.client.media import media_type_of_path
+from troupe.core.errors import TroupeError, invalid
 
 if TYPE_CHECKING:
     from troupe.api.memory.v1.memory_service_pb2_grpc import MemoryServiceAsyncStub
@@ -36,7 +37,10 @@ class Ingestion:
     ) -> AsyncGenerator[memory.IngestResponse]:
         """Yields what the memory says, and a failed result for each file that does not get that far.
 
-        After a whole folder the documents whose files are gone are deleted; `on_forgotten` gets their number.
+        After a whole folder the documents whose files are gone are forgotten; `on_forgotten` gets their number.
+
+        Raises:
+            TroupeError: a call failed, or there is neither a file to store nor a document to forget.
         """
         for directory, problem in folder.problems.items():
             yield _failed(directory, _unreadable(problem))
@@ -46,17 +50,19 @@ class Ingestion:
                 documents: list[memory.DocumentSource] = []
                 for file in batch:
                     try:
-                        documents.append(await asyncio.to_thread(_read, folder, file, limit))
+                        documents.append(await asyncio.to_thread(_read, file, limit))
                     except TroupeError as error:
                         yield _failed(file, error)
                 if documents:
                     async for response in self._memory.Ingest(
-                        memory.IngestRequest(project=self._project, documents=documents)
+                        memory.IngestRequest(project=self._project, documents=documents, source=folder.label)
                     ):
                         yield response
             forgotten = await forget_missing(self._memory, self._project, folder) if folder.whole else 0
         except grpc.aio.AioRpcError as error:
             raise from_call(error, self._target) from None
+        if not (folder.files or folder.problems or forgotten):
+            raise invalid("folder", nothing_to_ingest(folder))
         if forgotten and on_forgotten is not None:
             on_forgotten(forgotten)
 
@@ -87,7 +93,7 @@ def _size(file: Path) -> int:
         return 0
 
 
-def _read(folder: Folder, file: Path, limit: int) -> memory.DocumentSource:
+def _read(file: Path, limit: int) -> memory.DocumentSource:
     uri = file_uri(file)
     if len(uri) > _MAX_URI:
         raise _unreadable(f"its URL is longer than {_MAX_URI:,} characters")
@@ -100,7 +106,7 @@ def _read(folder: Folder, file: Path, limit: int) -> memory.DocumentSource:
         content = file.read_bytes()
     except OSError as error:
         raise _unreadable(error.strerror or "unknown error") from None
-    return memory.DocumentSource(uri=uri, content=content, media_type=media_type(file) or "", metadata=folder.filter)
+    return memory.DocumentSource(uri=uri, content=content, media_type=media_type_of_path(file) or "")
 
 
 def _unreadable(problem: str) -> TroupeError:

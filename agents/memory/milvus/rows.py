@@ -5,8 +5,9 @@ from dataclasses import fields
 from typing import Any, Final
 
 from agents.memory.milvus.filters import mark
-from agents.memory.milvus.schema import MAX_GAP_BYTES, MAX_TEXT_BYTES, UNUSED_VECTOR
-from agents.memory.store import StoredDocument, StoredPassage
+from agents.memory.milvus.schema import MAX_GAP_BYTES, MAX_TEXT_BYTES, UNUSED_VECTOR, Layout
+from agents.memory.sources import SOURCE_KEY, lies_below
+from agents.memory.store import Hold, StoredDocument, StoredPassage
 from agents.memory.terms import terms
 
 PASSAGE_FIELDS: Final = [
@@ -14,6 +15,7 @@ PASSAGE_FIELDS: Final = [
     *("start_offset", "end_offset", "gap", "text", "metadata"),
 ]
 DOCUMENT_FIELDS: Final = [field.name for field in fields(StoredDocument)]
+HOLD_FIELDS: Final = [field.name for field in fields(Hold)]
 
 
 def document_key(project: str, uri: str) -> str:
@@ -38,8 +40,39 @@ def read_document(row: Mapping[str, Any]) -> StoredDocument:
     return StoredDocument(**{name: row[name] for name in DOCUMENT_FIELDS})
 
 
-def passage_row(passage: StoredPassage, vector: Sequence[float], *, hybrid: bool) -> dict[str, Any]:
+def source_start(project: str, source: str) -> str:
+    """What the keys of all that a source holds begin with."""
+    return f"{project}/{mark(SOURCE_KEY, source)}/"
+
+
+def hold_key(hold: Hold) -> str:
+    """The primary key of what a source holds."""
+    return source_start(hold.project, hold.source) + hold.uri
+
+
+def hold_row(hold: Hold, *, marked: bool = False) -> dict[str, Any]:
+    """The row that says that a source holds a document."""
+    return {
+        "key": hold_key(hold),
+        "project": hold.project,
+        "source": hold.source,
+        "source_mark": mark(SOURCE_KEY, hold.source),
+        "document_id": hold.document_id,
+        "uri": hold.uri,
+        "outside": int(not marked and not lies_below(hold.uri, hold.source)),
+        "unused": UNUSED_VECTOR,
+    }
+
+
+def read_hold(row: Mapping[str, Any]) -> Hold:
+    """What a row says."""
+    return Hold(**{name: row[name] for name in HOLD_FIELDS})
+
+
+def passage_row(passage: StoredPassage, vector: Sequence[float], layout: Layout) -> dict[str, Any]:
     """The row of a passage."""
+    marks = [mark(key, value) for key, value in passage.metadata.items()]
+    marks += [mark(SOURCE_KEY, source) for source in passage.sources]
     row: dict[str, Any] = {
         "key": passage_key(passage.document_id, passage.version, passage.number),
         "passage_id": passage.passage_id,
@@ -55,10 +88,10 @@ def passage_row(passage: StoredPassage, vector: Sequence[float], *, hybrid: bool
         "gap": passage.gap if len(passage.gap.encode()) <= MAX_GAP_BYTES else "",
         "text": passage.text,
         "metadata": dict(passage.metadata),
-        "marks": [mark(key, value) for key, value in passage.metadata.items()],
+        "marks": " ".join(marks) if layout.marks_as_text else marks,
         "vector": vector,
     }
-    if hybrid:
+    if layout.hybrid:
         words = terms(f"{passage.title}\n{passage.heading}\n{passage.text}").encode()
         row["terms"] = words[:MAX_TEXT_BYTES].decode(errors="ignore")
     return row

@@ -1,6 +1,7 @@
 """A folder's documents reach the memory."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
@@ -28,7 +29,7 @@ def by_name(results: Sequence[IngestResult]) -> dict[str, IngestResult]:
     return {result.uri.rpartition("/")[2]: result for result in results}
 
 
-async def test_documents_carry_their_folder_and_the_urls_of_their_files(
+async def test_documents_come_from_their_folder_with_the_urls_of_their_files(
     served: tuple[TaskServer, TroupeClient], tmp_path: Path
 ) -> None:
     tasks, client = served
@@ -39,7 +40,7 @@ async def test_documents_carry_their_folder_and_the_urls_of_their_files(
     results = await ingest(client, tmp_path)
     assert [result.uri for result in results] == [(tmp_path / name).as_uri() for name in ("guide.md", "sub/نص.txt")]
     documents = [document for request in tasks.ingest_requests for document in request.documents]
-    assert {document.metadata["folder"] for document in documents} == {str(tmp_path)}
+    assert {request.source for request in tasks.ingest_requests} == {str(tmp_path)}
     assert [document.media_type for document in documents] == ["text/markdown", "text/plain"]
     assert documents[1].content.decode() == "سلام"
 
@@ -58,14 +59,13 @@ async def test_what_is_too_large_fails_alone(served: tuple[TaskServer, TroupeCli
 
 async def test_what_cannot_be_read_fails_alone(served: tuple[TaskServer, TroupeClient], tmp_path: Path) -> None:
     _, client = served
-    (tmp_path / "link.txt").symlink_to(tmp_path / "nowhere.txt")
     (tmp_path / "there.txt").write_text("x")
     long = tmp_path.joinpath(*["ن" * 100] * 3, "long.txt")
     long.parent.mkdir(parents=True)
     long.write_text("x")
     results = by_name(await ingest(client, tmp_path))
     assert "longer than 1,024" in results["long.txt"].error.message
-    assert results["nowhere.txt"].error.reason == ErrorReason.ERROR_REASON_UNREADABLE_DOCUMENT
+    assert results["long.txt"].error.reason == ErrorReason.ERROR_REASON_UNREADABLE_DOCUMENT
     assert results["there.txt"].status == IngestStatus.INGEST_STATUS_CREATED
 
 
@@ -83,8 +83,8 @@ async def test_two_folders_may_hold_the_same_path(served: tuple[TaskServer, Trou
         (tmp_path / name).mkdir()
         (tmp_path / name / "README.md").write_text(name)
     await asyncio.gather(ingest(client, tmp_path / "one"), ingest(client, tmp_path / "two"))
-    assert {uri: document.metadata["folder"] for uri, document in tasks.documents.items()} == {
-        (tmp_path / name / "README.md").as_uri(): str(tmp_path / name) for name in ("one", "two")
+    assert {uri: list(document.sources) for uri, document in tasks.documents.items()} == {
+        (tmp_path / name / "README.md").as_uri(): [str(tmp_path / name)] for name in ("one", "two")
     }
 
 
@@ -107,7 +107,7 @@ async def test_one_file(served: tuple[TaskServer, TroupeClient], tmp_path: Path)
     (tmp_path / "b.md").write_text("b")
     folder = Folder.scan(tmp_path / "a.md")
     assert [result.uri for result in await ingest(client, folder)] == [(tmp_path / "a.md").as_uri()]
-    assert tasks.documents[(tmp_path / "a.md").as_uri()].metadata == folder.filter
+    assert tasks.documents[(tmp_path / "a.md").as_uri()].sources == [folder.filter["folder"]]
 
 
 async def forget_count(client: TroupeClient, folder: Folder) -> list[int]:
@@ -151,15 +151,98 @@ async def test_what_cannot_be_listed_is_not_forgotten(served: tuple[TaskServer, 
     assert stored(tasks) == ["a.md", "b.md"]
 
 
-@pytest.mark.parametrize(
-    ("name", "problem"), [("missing", "does not exist"), ("empty", "holds no Markdown"), ("x.bin", "is no Markdown")]
-)
+@pytest.mark.parametrize(("name", "problem"), [("missing", "does not exist"), ("x.bin", "of a kind that is not read")])
 def test_a_folder_without_documents_is_refused(tmp_path: Path, name: str, problem: str) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "x.bin").write_bytes(b"")
     with pytest.raises(TroupeError, match=problem) as caught:
         Folder.scan(tmp_path / name)
     assert str(tmp_path / name) in caught.value.message
+
+
+async def test_a_folder_that_was_emptied_forgets_what_it_had(
+    served: tuple[TaskServer, TroupeClient], tmp_path: Path
+) -> None:
+    tasks, client = served
+    (tmp_path / "a.md").write_text("x")
+    await ingest(client, tmp_path)
+    (tmp_path / "a.md").unlink()
+    assert await forget_count(client, Folder.scan(tmp_path)) == [1]
+    assert stored(tasks) == []
+    with pytest.raises(TroupeError, match="holds no file that can be ingested") as caught:
+        await ingest(client, tmp_path)
+    assert str(tmp_path) in caught.value.message
+
+
+async def test_a_file_that_is_gone_is_forgotten_whichever_folder_stored_it(
+    served: tuple[TaskServer, TroupeClient], tmp_path: Path
+) -> None:
+    tasks, client = served
+    for name in ("in/a.md", "in/sub/b.md", "in/sub/c.md", "in/d.md"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+    await ingest(client, tmp_path / "in")
+    await ingest(client, tmp_path / "in" / "sub")
+    await ingest(client, tmp_path / "in" / "d.md")
+    (tmp_path / "in" / "sub" / "b.md").unlink()
+    assert await forget_count(client, Folder.scan(tmp_path / "in")) == [1]
+    assert stored(tasks) == ["a.md", "c.md", "d.md"]
+    (tmp_path / "in" / "sub" / "c.md").unlink()
+    (tmp_path / "in" / "sub" / "e.md").write_text("x")
+    assert await forget_count(client, Folder.scan(tmp_path / "in" / "sub")) == [1]
+    assert stored(tasks) == ["a.md", "d.md", "e.md"]
+
+
+async def test_a_file_that_only_left_the_folder_stays_with_the_others(
+    served: tuple[TaskServer, TroupeClient], tmp_path: Path
+) -> None:
+    tasks, client = served
+    for name in ("in/a.md", "out/b.md"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+    (tmp_path / "in" / "link.md").symlink_to(tmp_path / "out" / "b.md")
+    await ingest(client, tmp_path / "in")
+    await ingest(client, tmp_path / "out")
+    (tmp_path / "in" / "link.md").unlink()
+    assert await forget_count(client, Folder.scan(tmp_path / "in")) == [1]
+    assert stored(tasks) == ["a.md", "b.md"]
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9", b"\xff\xfe", b"a%E9\xe9", b"\xd0 (old)", "日本".encode("shift_jis")])
+async def test_a_folder_whose_name_is_not_utf_8_is_a_source(
+    served: tuple[TaskServer, TroupeClient], tmp_path: Path, name: bytes
+) -> None:
+    tasks, client = served
+    folder = tmp_path / os.fsdecode(name)
+    folder.mkdir()
+    (folder / os.fsdecode(b"\xe9.md")).write_text("x")
+    (folder / "a.md").write_text("x")
+    scanned = Folder.scan(folder)
+    assert {result.status for result in await ingest(client, scanned)} == {IngestStatus.INGEST_STATUS_CREATED}
+    scanned.label.encode()
+    assert scanned.label == folder.as_uri()
+    (folder / "a.md").unlink()
+    assert await forget_count(client, Folder.scan(folder)) == [1]
+    assert stored(tasks) == ["%E9.md"]
+
+
+def test_what_is_passed_over_is_counted_by_its_reason(tmp_path: Path) -> None:
+    for name in ("a.md", ".hidden.md", ".git/b.md", "node_modules/c.md", "code.xyz", "picture.zzz", "real/d.md"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+    (tmp_path / "gone.md").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "circle.md").symlink_to(tmp_path / "circle.md")
+    (tmp_path / "linked").symlink_to(tmp_path / "real")
+    os.mkfifo(tmp_path / "pipe.md")
+    folder = Folder.scan(tmp_path)
+    assert [file.name for file in folder.files] == ["a.md", "d.md"]
+    assert {reason: sorted(path.name for path in paths) for reason, paths in folder.skipped.items()} == {
+        "hidden": [".git", ".hidden.md", "node_modules"],
+        "of a kind that is not read": ["code.xyz", "picture.zzz"],
+        "a broken link": ["circle.md", "gone.md"],
+        "a link to a folder": ["linked"],
+        "no ordinary file": ["pipe.md"],
+    }
 
 
 def test_hidden_files_are_passed_over(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def test_a_quoted_value_is_one_literal_with_that_value(value: str) -> None:
 
 @given(st.dictionaries(ANY_TEXT, ANY_TEXT, max_size=3))
 def test_marks_hold_no_text_of_the_caller(metadata: dict[str, str]) -> None:
-    clause = has_marks(metadata)
+    clause = has_marks(metadata, as_text=False)
     assert all(mark(key, value) in clause for key, value in metadata.items())
     assert clause.count('"') == 2 * len(metadata)
 
@@ -61,19 +61,19 @@ def test_terms(text: str, expected: str) -> None:
 
 @given(ANY_TEXT, st.sampled_from(["default", "other"]))
 def test_page_tokens_come_back(uri: str, project: str) -> None:
-    assert read_page_token(project, page_token(project, uri)) == uri
+    assert read_page_token([project], page_token([project], uri)) == uri
 
 
 @given(st.text(min_size=1))
 def test_other_tokens_are_refused(token: str) -> None:
     with pytest.raises(TroupeError) as caught:
-        read_page_token("default", token)
+        read_page_token(["default"], token)
     assert caught.value.reason_name == "INVALID_PAGE_TOKEN"
 
 
 def test_a_token_of_another_project_is_refused() -> None:
     with pytest.raises(TroupeError):
-        read_page_token("default", page_token("other", "a"))
+        read_page_token(["default"], page_token(["other"], "a"))
 
 
 def test_ids_follow_from_what_they_name() -> None:

@@ -68,6 +68,21 @@ class MemoryServiceStub:
                 request_serializer=troupe_dot_api_dot_memory_dot_v1_dot_memory__service__pb2.GetStatsRequest.SerializeToString,
                 response_deserializer=troupe_dot_api_dot_memory_dot_v1_dot_memory__service__pb2.GetStatsResponse.FromString,
                 _registered_method=True)
+        self.ListSources = channel.unary_unary(
+                '/troupe.api.memory.v1.MemoryService/ListSources',
+                request_serializer=troupe_dot_api_dot_memory_dot_v1_dot_memory__service__pb2.ListSourcesRequest.SerializeToString,
+                response_deserializer=troupe_dot_api_dot_memory_dot_v1_dot_memory__service__pb2.ListSourcesResponse.FromString,
+                _registered_method=True)
+        self.ReleaseDocuments = channel.unary_unary(
+                '/troupe.api.memory.v1.MemoryService/ReleaseDocuments',
+                request_serializer=troupe_dot_api_dot_memory_dot_v1_dot_memory__service__pb2.ReleaseDocumentsRequest.SerializeToString,
+                response_deserializer=troupe_dot_api_dot_memory_dot_v1_dot_memory__service__pb2.ReleaseDocumentsResponse.FromString,
+                _registered_method=True)
+        self.ForgetSource = channel.unary_unary(
+                '/troupe.api.memory.v1.MemoryService/ForgetSource',
+                request_serializer=troupe_dot_api_dot_memory_dot_v1_dot_memory__service__pb2.ForgetSourceRequest.SerializeToString,
+                response_deserializer=troupe_dot_api_dot_memory_dot_v1_dot_memory__service__pb2.ForgetSourceResponse.FromString,
+                _registered_method=True)
 
 
 class MemoryServiceServicer:
@@ -99,7 +114,7 @@ class MemoryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Delete(self, request, context):
-        """Deletes documents and their passages. Unknown ids are passed over.
+        """Deletes documents and their passages, whichever sources hold them. Unknown ids are passed over.
 
         Errors: those of the service.
         """
@@ -127,6 +142,35 @@ class MemoryServiceServicer:
 
     def GetStats(self, request, context):
         """Counts what is stored.
+
+        Errors: those of the service.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSources(self, request, context):
+        """Lists the sources that hold documents, by name.
+
+        Errors: INVALID_ARGUMENT (`INVALID_PAGE_TOKEN`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReleaseDocuments(self, request, context):
+        """Takes documents out of sources: what a synchronised source does not have any more. A document that no source
+        holds afterwards is deleted. Documents that the sources do not hold, and unknown ids, are passed over.
+
+        Errors: those of the service.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ForgetSource(self, request, context):
+        """Takes all documents out of a source. A document that no source holds afterwards is deleted. A source that holds
+        nothing is forgotten already.
 
         Errors: those of the service.
         """
@@ -166,6 +210,21 @@ def add_MemoryServiceServicer_to_server(servicer, server):
                     servicer.GetStats,
                     request_deserializer=troupe_dot_api_dot_memory_dot_v1_dot_memory__service__pb2.GetStatsRequest.FromString,
                     response_serializer=troupe_dot_api_dot_memory_dot_v1_dot_memory__service__pb2.GetStatsResponse.SerializeToString,
+            ),
+            'ListSources': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSources,
+                    request_deserializer=troupe_dot_api_dot_memory_dot_v1_dot_memory__service__pb2.ListSourcesRequest.FromString,
+                    response_serializer=troupe_dot_api_dot_memory_dot_v1_dot_memory__service__pb2.ListSourcesResponse.SerializeToString,
+            ),
+            'ReleaseDocuments': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReleaseDocuments,
+                    request_deserializer=troupe_dot_api_dot_memory_dot_v1_dot_memory__service__pb2.ReleaseDocumentsRequest.FromString,
+                    response_serializer=troupe_dot_api_dot_memory_dot_v1_dot_memory__service__pb2.ReleaseDocumentsResponse.SerializeToString,
+            ),
+            'ForgetSource': grpc.unary_unary_rpc_method_handler(
+                    servicer.ForgetSource,
+                    request_deserializer=troupe_dot_api_dot_memory_dot_v1_dot_memory__service__pb2.ForgetSourceRequest.FromString,
+                    response_serializer=troupe_dot_api_dot_memory_dot_v1_dot_memory__service__pb2.ForgetSourceResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -334,6 +393,87 @@ class MemoryService:
             '/troupe.api.memory.v1.MemoryService/GetStats',
             troupe_dot_api_dot_memory_dot_v1_dot_memory__service__pb2.GetStatsRequest.SerializeToString,
             troupe_dot_api_dot_memory_dot_v1_dot_memory__service__pb2.GetStatsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSources(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/troupe.api.memory.v1.MemoryService/ListSources',
+            troupe_dot_api_dot_memory_dot_v1_dot_memory__service__pb2.ListSourcesRequest.SerializeToString,
+            troupe_dot_api_dot_memory_dot_v1_dot_memory__service__pb2.ListSourcesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReleaseDocuments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/troupe.api.memory.v1.MemoryService/ReleaseDocuments',
+            troupe_dot_api_dot_memory_dot_v1_dot_memory__service__pb2.ReleaseDocumentsRequest.SerializeToString,
+            troupe_dot_api_dot_memory_dot_v1_dot_memory__service__pb2.ReleaseDocumentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ForgetSource(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/troupe.api.memory.v1.MemoryService/ForgetSource',
+            troupe_dot_api_dot_memory_dot_v1_dot_memory__service__pb2.ForgetSourceRequest.SerializeToString,
+            troupe_dot_api_dot_memory_dot_v1_dot_memory__service__pb2.ForgetSourceResponse.FromString,
             options,
             channel_credentials,
             insecure,

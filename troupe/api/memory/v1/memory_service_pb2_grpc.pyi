@@ -51,7 +51,7 @@ class MemoryServiceStub:
     Errors: those of the service.
     """
     Delete: _grpc.UnaryUnaryMultiCallable[_memory_service_pb2.DeleteRequest, _memory_service_pb2.DeleteResponse]
-    """Deletes documents and their passages. Unknown ids are passed over.
+    """Deletes documents and their passages, whichever sources hold them. Unknown ids are passed over.
 
     Errors: those of the service.
     """
@@ -67,6 +67,23 @@ class MemoryServiceStub:
     """
     GetStats: _grpc.UnaryUnaryMultiCallable[_memory_service_pb2.GetStatsRequest, _memory_service_pb2.GetStatsResponse]
     """Counts what is stored.
+
+    Errors: those of the service.
+    """
+    ListSources: _grpc.UnaryUnaryMultiCallable[_memory_service_pb2.ListSourcesRequest, _memory_service_pb2.ListSourcesResponse]
+    """Lists the sources that hold documents, by name.
+
+    Errors: INVALID_ARGUMENT (`INVALID_PAGE_TOKEN`).
+    """
+    ReleaseDocuments: _grpc.UnaryUnaryMultiCallable[_memory_service_pb2.ReleaseDocumentsRequest, _memory_service_pb2.ReleaseDocumentsResponse]
+    """Takes documents out of sources: what a synchronised source does not have any more. A document that no source
+    holds afterwards is deleted. Documents that the sources do not hold, and unknown ids, are passed over.
+
+    Errors: those of the service.
+    """
+    ForgetSource: _grpc.UnaryUnaryMultiCallable[_memory_service_pb2.ForgetSourceRequest, _memory_service_pb2.ForgetSourceResponse]
+    """Takes all documents out of a source. A document that no source holds afterwards is deleted. A source that holds
+    nothing is forgotten already.
 
     Errors: those of the service.
     """
@@ -94,7 +111,7 @@ class MemoryServiceAsyncStub(MemoryServiceStub):
     Errors: those of the service.
     """
     Delete: _aio.UnaryUnaryMultiCallable[_memory_service_pb2.DeleteRequest, _memory_service_pb2.DeleteResponse]  # type: ignore[assignment]
-    """Deletes documents and their passages. Unknown ids are passed over.
+    """Deletes documents and their passages, whichever sources hold them. Unknown ids are passed over.
 
     Errors: those of the service.
     """
@@ -110,6 +127,23 @@ class MemoryServiceAsyncStub(MemoryServiceStub):
     """
     GetStats: _aio.UnaryUnaryMultiCallable[_memory_service_pb2.GetStatsRequest, _memory_service_pb2.GetStatsResponse]  # type: ignore[assignment]
     """Counts what is stored.
+
+    Errors: those of the service.
+    """
+    ListSources: _aio.UnaryUnaryMultiCallable[_memory_service_pb2.ListSourcesRequest, _memory_service_pb2.ListSourcesResponse]  # type: ignore[assignment]
+    """Lists the sources that hold documents, by name.
+
+    Errors: INVALID_ARGUMENT (`INVALID_PAGE_TOKEN`).
+    """
+    ReleaseDocuments: _aio.UnaryUnaryMultiCallable[_memory_service_pb2.ReleaseDocumentsRequest, _memory_service_pb2.ReleaseDocumentsResponse]  # type: ignore[assignment]
+    """Takes documents out of sources: what a synchronised source does not have any more. A document that no source
+    holds afterwards is deleted. Documents that the sources do not hold, and unknown ids, are passed over.
+
+    Errors: those of the service.
+    """
+    ForgetSource: _aio.UnaryUnaryMultiCallable[_memory_service_pb2.ForgetSourceRequest, _memory_service_pb2.ForgetSourceResponse]  # type: ignore[assignment]
+    """Takes all documents out of a source. A document that no source holds afterwards is deleted. A source that holds
+    nothing is forgotten already.
 
     Errors: those of the service.
     """
@@ -152,7 +186,7 @@ class MemoryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _memory_service_pb2.DeleteRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_memory_service_pb2.DeleteResponse, _abc.Awaitable[_memory_service_pb2.DeleteResponse]]:
-        """Deletes documents and their passages. Unknown ids are passed over.
+        """Deletes documents and their passages, whichever sources hold them. Unknown ids are passed over.
 
         Errors: those of the service.
         """
@@ -186,6 +220,41 @@ class MemoryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_memory_service_pb2.GetStatsResponse, _abc.Awaitable[_memory_service_pb2.GetStatsResponse]]:
         """Counts what is stored.
+
+        Errors: those of the service.
+        """
+
+    @_abc_1.abstractmethod
+    def ListSources(
+        self,
+        request: _memory_service_pb2.ListSourcesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_memory_service_pb2.ListSourcesResponse, _abc.Awaitable[_memory_service_pb2.ListSourcesResponse]]:
+        """Lists the sources that hold documents, by name.
+
+        Errors: INVALID_ARGUMENT (`INVALID_PAGE_TOKEN`).
+        """
+
+    @_abc_1.abstractmethod
+    def ReleaseDocuments(
+        self,
+        request: _memory_service_pb2.ReleaseDocumentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_memory_service_pb2.ReleaseDocumentsResponse, _abc.Awaitable[_memory_service_pb2.ReleaseDocumentsResponse]]:
+        """Takes documents out of sources: what a synchronised source does not have any more. A document that no source
+        holds afterwards is deleted. Documents that the sources do not hold, and unknown ids, are passed over.
+
+        Errors: those of the service.
+        """
+
+    @_abc_1.abstractmethod
+    def ForgetSource(
+        self,
+        request: _memory_service_pb2.ForgetSourceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_memory_service_pb2.ForgetSourceResponse, _abc.Awaitable[_memory_service_pb2.ForgetSourceResponse]]:
+        """Takes all documents out of a source. A document that no source holds afterwards is deleted. A source that holds
+        nothing is forgotten already.
 
         Errors: those of the service.
         """
