@@ -171,6 +171,30 @@ def test_a_wrong_value_is_one_line(
 
 
 @pytest.mark.parametrize(
+    ("variable", "model"),
+    [
+        ("TROUPE_CLIENT__TARGET", ClientSettings),
+        ("TROUPE_WORKER__AGENTS", WorkerSettings),
+        ("TROUPE_AGENTS__MEMORY__MILVUS_TOKEN", AgentsSettings),
+        ("TROUPE_INFERENCE__DEFAULT_GENERATOR", InferenceSettings),
+        ("TROUPE_GATEWAY__CORS_ORIGINS", GatewaySettings),
+    ],
+)
+def test_text_that_is_no_utf8_is_one_line(
+    variable: str, model: type[ServiceSettings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, "caf\udce9:1")
+    with pytest.raises(SettingsError, match=rf"is not UTF-8 \(variable {variable}\)"):
+        model.load()
+    assert json.dumps(asdict(section_of(model)))
+
+
+def test_a_path_may_hold_any_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TROUPE_LOCAL__DATA_DIR", "/tmp/caf\udce9")
+    assert LocalSettings.load().folder == Path("/tmp/caf\udce9")
+
+
+@pytest.mark.parametrize(
     ("given", "read"),
     [
         ("127.0.0.1:1", ("127.0.0.1:1",)),

@@ -6,15 +6,26 @@ from typing import Any
 from troupe.cli.streams import InputError
 
 
+class PathText(str):
+    """A text that may be a path, and so hold any bytes."""
+
+    __slots__ = ()
+
+
+def path_or_name(text: str) -> str:
+    """Reads an argument that is a name, an id, or a path."""
+    return PathText(text)
+
+
 def take_text(parameter: Any) -> None:
     """Makes a parameter of a command refuse what is no text; paths may hold any bytes."""
     given = parameter.callback
 
     def checked(context: Any, parameter: Any, value: Any) -> Any:
-        if isinstance(value, str):
+        if type(value) is str:
             value = _text(value, parameter)
         elif isinstance(value, list | tuple):
-            value = [_text(each, parameter) if isinstance(each, str) else each for each in value]
+            value = [_text(each, parameter) if type(each) is str else each for each in value]
         return given(context, parameter, value) if given is not None else value
 
     parameter.callback = checked

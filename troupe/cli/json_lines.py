@@ -1,5 +1,7 @@
 """Events for programs: ProtoJSON, one a line."""
 
+import json
+
 from google.protobuf.json_format import MessageToJson
 from google.protobuf.message import Message
 
@@ -12,6 +14,11 @@ from troupe.core.terminal_text import json_text
 def print_json(message: Message) -> None:
     """One message on one line, at once."""
     say_json(json_text(MessageToJson(message, indent=None, ensure_ascii=not takes_unicode())))
+
+
+def print_record(record: object) -> None:
+    """The same for what is no message."""
+    say_json(json_text(json.dumps(record, ensure_ascii=not takes_unicode())))
 
 
 class JsonProgress:

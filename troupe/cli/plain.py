@@ -67,7 +67,7 @@ def _planned(event: TaskPlanned, view: TaskView) -> Iterator[str]:
     yield f"planned {words.plural(len(event.plan.steps), 'step')} {words.PLANNERS.get(view.planner, '')}".rstrip()
     for step in event.plan.steps:
         after = f" (after {', '.join(step.depends_on)})" if step.depends_on else ""
-        yield f"  {step.step_id}: {step.agent}: {step.title or step.instruction.splitlines()[0]}{after}"
+        yield f"  {step.step_id}: {step.agent}: {step.title or words.first_line(step.instruction)}{after}"
 
 
 def _started(event: StepStarted, _view: TaskView) -> Iterator[str]:

@@ -24,6 +24,9 @@ COMMANDS: Final[Mapping[str, str]] = {
     "GetDocument": "troupe docs show",
     "Delete": "troupe docs delete",
     "GetStats": "troupe docs list",
+    "ListSources": "troupe docs sources",
+    "ForgetSource": "troupe docs sources --forget NAME",
+    "ReleaseDocuments": "troupe ingest",
 }
 _FIELDS: Final[Mapping[str, str]] = {
     "task.input": "REQUEST",

@@ -33,6 +33,11 @@ def say(text: str) -> None:
     print(terminal_text(text), flush=True)
 
 
+def say_part(text: str) -> None:
+    """A part of a text on standard output."""
+    print(terminal_text(text), end="", flush=True)
+
+
 def say_line(text: str) -> None:
     """One line on standard output, whatever the text holds: nobody's text can pretend to be another line."""
     print(terminal_line(text), flush=True)

@@ -32,6 +32,11 @@ PLANNERS: Final = {
 }
 
 
+def first_line(text: str) -> str:
+    """The first line that is not blank; empty where there is none."""
+    return next((line for line in text.splitlines() if line.strip()), "")
+
+
 def plural(count: int, noun: str) -> str:
     """`1 step`, `2 steps`."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

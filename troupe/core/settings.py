@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Final, Self
 from pydantic import AfterValidator, ValidationError
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from troupe.core.settings_problems import explained
+from troupe.core.settings_problems import explained, undecodable
 from troupe.core.settings_sources import CONFIG_VARIABLE, SettingsError, Variables, config_path, file_table
 
 __all__ = [
@@ -100,6 +100,9 @@ class ServiceSettings(BaseSettings):
             SettingsError: a value is not valid, or the file cannot be read.
         """
         try:
-            return cls(**given)
+            settings = cls(**given)
         except ValidationError as error:
             raise SettingsError("; ".join(explained(cls, error, given))) from None
+        if problems := list(undecodable(settings)):
+            raise SettingsError("; ".join(problems))
+        return settings

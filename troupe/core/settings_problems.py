@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
@@ -30,6 +30,16 @@ def explained(model: Any, error: ValidationError, given: Mapping[str, Any]) -> I
     """One text a problem."""
     for detail in error.errors():
         yield _explained(model, detail, given)
+
+
+def undecodable(settings: Any) -> Iterator[str]:
+    """One text a setting whose text was bytes that are no UTF-8; paths may be."""
+    for path, text in _texts(settings, (settings.section,)):
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            name, field = ".".join(path), field_at(type(settings), path[1:])
+            yield f"setting `{name}` is not UTF-8 ({_origin(settings.section, path[1:], field, {})})"
 
 
 def field_at(model: type[BaseModel], path: Sequence[str]) -> FieldInfo | None:
@@ -75,6 +85,24 @@ def _explained(model: Any, detail: ErrorDetails, given: Mapping[str, Any]) -> st
     for text in given_value if isinstance(given_value, list | tuple) else (given_value,):
         problem = scrubbed(problem, text) if isinstance(text, str) else problem
     return terminal_line(" ".join(f"setting `{name}`{shown} {problem} ({origin})".split()))
+
+
+def _texts(value: Any, path: Sequence[str]) -> Iterator[tuple[Sequence[str], str]]:
+    """Every text in settings, with the path of its field."""
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, SecretStr):
+        yield path, value.get_secret_value()
+    elif isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from _texts(getattr(value, name), (*path, name))
+    elif isinstance(value, tuple | list | frozenset):
+        for inner in value:
+            yield from _texts(inner, path)
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield path, str(key)
+            yield from _texts(inner, path)
 
 
 def _field_name(model: Any, part: str) -> str:

@@ -60,10 +60,6 @@ class Stack:
             "INFERENCE_ADDRESS": elsewhere.inference_address or self._at["inference"],
         }
         inference = self._given.agents.inference_address or self._at["inference"]
-        doors = {
-            "MEMORY_ADDRESS": memory,
-            "INFERENCE_ADDRESS": self._given.orchestrator.inference_address or inference,
-        }
         return [
             redis,
             milvus,

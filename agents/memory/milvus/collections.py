@@ -39,8 +39,9 @@ class Collections:
         self.sources = f"{settings.collection}_sources"
         self.timeout = settings.milvus_timeout_seconds
         self.consistency = settings.consistency
-        token = settings.milvus_token.get_secret_value()
-        self._connection = MilvusConnection(uri=uri, token=token, timeout_seconds=self.timeout)
+        self._connection = MilvusConnection(
+            uri=uri, token=settings.milvus_token.get_secret_value(), timeout_seconds=self.timeout
+        )
         self._layout: Layout | None = None
         self._unsettled = _SETTLE_AT_END  # what a process before this one left is not known
         self._preparing = asyncio.Lock()

@@ -18,7 +18,7 @@ from tests.support.task_server import TASK_ID
 from troupe.cli import streams
 
 # What rich itself writes: styles, the cursor's moves and lines erased while it draws.
-_OURS = re.compile(r"\x1b\[(?:[\d;]*m|\d*A|2K|\?25[lh]|1A)|\r(?=\x1b\[2K|\n|$)|\r\n")
+_OURS = re.compile(r"\x1b\[(?:[\d;]*m|\d*A|2K|\?25[lh]|1A)|\r(?=\x1b\[|\n|$)|\r\n")
 _COMMANDS = [
     ("run", "why?"),
     ("run", "why?", "--detach"),
@@ -54,11 +54,20 @@ async def test_on_a_terminal(address: str, command: tuple[str, ...]) -> None:
     assert "Traceback" not in text
 
 
-@pytest.mark.parametrize("command", _COMMANDS)
+@pytest.mark.parametrize("command", [("run", "why?"), ("show", TASK_ID), ("tasks",), ("agents",)])
 async def test_in_a_pipe(address: str, command: tuple[str, ...]) -> None:
     ended = await troupe(*command, "--target", address)
     assert not acting((ended.out + ended.err).decode())
     assert b"Traceback" not in ended.err
+
+
+async def test_names_of_files(address: str, tmp_path: Path) -> None:
+    for name in ("a\x1b[2J\x07\u202e.md", "b\r\x9b2J [bold]x.md", "c\udce9\n.md"):
+        (tmp_path / name).write_text("# Guide")
+    _, shown = await troupe_on_terminal("ingest", str(tmp_path), "--verbose", "--target", address)
+    text = shown.decode()
+    assert not acting(_OURS.sub("", text)), ascii(text)
+    assert "Traceback" not in text
 
 
 async def test_json_keeps_every_character_as_an_escape(address: str) -> None:

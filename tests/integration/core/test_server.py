@@ -110,7 +110,7 @@ def test_a_port_that_is_taken_is_said_in_one_line(module: str, variable: str, tm
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         log = tmp_path / "log"
         with running(Launch([sys.executable, "-m", module], {variable: address}), log=log) as process:
-            assert process.wait(20) == 2
+            assert process.wait(100) == 2
     assert address in log.read_text()
     assert "Traceback" not in log.read_text()
 

@@ -62,3 +62,22 @@ async def test_a_file_that_is_no_toml(tmp_path: Path) -> None:
     (tmp_path / "troupe.toml").write_text("[gateway\n")
     said = await started("gateway", {"TROUPE_CONFIG": str(tmp_path / "troupe.toml")})
     assert "is no TOML" in said
+
+
+async def test_headers_for_a_collector_are_never_logged() -> None:
+    program = (
+        "import asyncio\n"
+        "from troupe.core.logs import LogSettings, configure\n"
+        "from troupe.core.telemetry.settings import TelemetrySettings\n"
+        "from troupe.core.telemetry.tracing import configure_tracing\n"
+        "configure('x', LogSettings())\n"
+        "async def main():\n"
+        "    settings = TelemetrySettings(otlp_endpoint='http://127.0.0.1:1', flush_timeout_seconds=0)\n"
+        "    async with configure_tracing('x', settings): pass\n"
+        "asyncio.run(main())\n"
+    )
+    env = {**os.environ, "OTEL_EXPORTER_OTLP_HEADERS": "authorization Bearer GEHEIM"}
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", program, stdout=PIPE, stderr=PIPE, env=env)
+    out, err = await process.communicate()
+    assert b"Header format invalid" in out
+    assert b"GEHEIM" not in out + err

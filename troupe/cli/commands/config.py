@@ -10,8 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from troupe.cli.console import SafeConsole
+from troupe.cli.json_lines import print_record
 from troupe.cli.session import COMPLETED, USAGE, finish
-from troupe.cli.streams import note_line, say_json, say_line
+from troupe.cli.streams import note_line, say_line
 from troupe.client.settings import ClientSettings
 from troupe.core.logs import LogSettings
 from troupe.core.nearest import suggestion
@@ -19,7 +20,6 @@ from troupe.core.settings import SettingsError
 from troupe.core.settings_sources import config_path, file_tables
 from troupe.core.settings_view import DEFAULT, Section, Value, section_of, unknown_variables
 from troupe.core.telemetry.settings import TelemetrySettings
-from troupe.core.terminal_text import json_text
 from troupe.local.service_settings import service_sections
 from troupe.local.settings import LocalSettings
 
@@ -55,7 +55,7 @@ async def _show(wanted: Sequence[str], *, as_json: bool) -> int:
     values = [value for section in chosen for value in section.values]
     if as_json:
         for value in values:
-            say_json(json_text(json.dumps(asdict(value))))
+            print_record(asdict(value))
     else:
         _print(values, SafeConsole())
     for warning in () if apart else _unknown(every, names):

@@ -9,10 +9,11 @@ import typer
 
 from troupe.api.memory.v1.memory_service_pb2 import Document, ForgetSourceResponse, Source
 from troupe.cli import words
+from troupe.cli.arguments import path_or_name
 from troupe.cli.json_lines import print_json
 from troupe.cli.options import JsonOption, TargetOption
 from troupe.cli.session import COMPLETED, USAGE, with_client
-from troupe.cli.streams import note, say, say_line
+from troupe.cli.streams import note, say, say_line, say_part
 from troupe.client import TroupeClient
 from troupe.client.folder import source_name
 from troupe.core.errors import invalid
@@ -23,14 +24,16 @@ _BATCH: Final = 1000
 group = typer.Typer(add_completion=False, no_args_is_help=True, help="List, show and delete the memory's documents.")
 
 DocumentArgument = Annotated[
-    str, typer.Argument(metavar="ID", help="A document's id, its URL or its path.", show_default=False)
+    str,
+    typer.Argument(metavar="ID", parser=path_or_name, help="A document's id, its URL or its path.", show_default=False),
 ]
 
 
 @group.command("list")
 def list_documents(
     source: Annotated[
-        str | None, typer.Option("--source", metavar="NAME", help="Only what it holds.", show_default=False)
+        str | None,
+        typer.Option("--source", metavar="NAME", parser=path_or_name, help="Only what it holds.", show_default=False),
     ] = None,
     as_json: JsonOption = False,
     target: TargetOption = None,
@@ -64,14 +67,13 @@ def show(document: DocumentArgument, as_json: JsonOption = False, target: Target
         if as_json:
             print_json(opened)
             return COMPLETED
-        text = ""
         while True:
-            text += opened.text
+            say_part(opened.text)
             end = opened.start_offset + len(opened.text)
             if not opened.text or end >= opened.document.text_length:
                 break
             opened = await client.documents().open(document_id, start=end)
-        say(text)
+        say("")
         return COMPLETED
 
     with_client(target, work)
@@ -81,7 +83,9 @@ def show(document: DocumentArgument, as_json: JsonOption = False, target: Target
 def delete(
     documents: Annotated[
         list[str],
-        typer.Argument(metavar="ID...", help="Documents: their ids, URLs or paths.", show_default=False),
+        typer.Argument(
+            metavar="ID...", parser=path_or_name, help="Documents: their ids, URLs or paths.", show_default=False
+        ),
     ],
     target: TargetOption = None,
 ) -> None:
@@ -92,7 +96,7 @@ def delete(
         deleted = 0
         for start in range(0, len(ids), _BATCH):
             deleted += await client.documents().delete(ids[start : start + _BATCH])
-        say(f"deleted {words.plural(deleted, 'document')}")
+        say_line(f"deleted {words.plural(deleted, 'document')}")
         return COMPLETED if deleted else USAGE
 
     with_client(target, work)
@@ -105,6 +109,7 @@ def sources(
         typer.Option(
             "--forget",
             metavar="NAME",
+            parser=path_or_name,
             help="Let go of what it holds; what nothing else holds is deleted.",
             show_default=False,
         ),
@@ -138,7 +143,7 @@ def _forgotten(done: ForgetSourceResponse, *, as_json: bool) -> int:
         print_json(done)
     else:
         released, deleted = words.plural(done.released_documents, "document"), f"{done.deleted_documents:,} deleted"
-        say(f"let go of {released}, {deleted}")
+        say_line(f"let go of {released}, {deleted}")
     return COMPLETED
 
 

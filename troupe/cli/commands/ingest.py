@@ -1,6 +1,5 @@
 """`troupe ingest`."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -8,12 +7,10 @@ import typer
 
 from troupe.cli.console import SafeConsole
 from troupe.cli.ingesting import Tally, ingest_folder, ingesting, summary
-from troupe.cli.json_lines import print_json
+from troupe.cli.json_lines import print_json, print_record
 from troupe.cli.options import JsonOption, TargetOption
 from troupe.cli.session import COMPLETED, USAGE, with_client
-from troupe.cli.streams import say_json, takes_unicode
 from troupe.client import Folder, TroupeClient
-from troupe.core.terminal_text import json_text
 
 
 def command(
@@ -41,5 +38,5 @@ async def _print_all(client: TroupeClient, folder: Folder) -> int:
     tally = Tally()
     async for response in ingesting(client, folder, tally):
         print_json(response)
-    say_json(json_text(json.dumps({"summary": summary(tally, folder)}, ensure_ascii=not takes_unicode())))
+    print_record({"summary": summary(tally, folder)})
     return COMPLETED if tally.stored or not folder.files else USAGE

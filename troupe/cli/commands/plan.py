@@ -1,6 +1,5 @@
 """`troupe plan`."""
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -10,6 +9,7 @@ from troupe.cli.console import SafeConsole
 from troupe.cli.json_lines import print_json
 from troupe.cli.options import InputArgument, JsonOption, ModelOption, TargetOption, requested
 from troupe.cli.session import COMPLETED, with_client
+from troupe.cli.streams import say_line
 from troupe.client import TroupeClient
 
 
@@ -30,8 +30,16 @@ def command(
     with_client(target, work)
 
 
-def _print(plan: Plan, console: Console) -> None:
+def _print(plan: Plan, console: SafeConsole) -> None:
     made = words.PLANNERS.get(plan.planner, "")
+    rows = [
+        (step.step_id, step.agent, ", ".join(step.depends_on), step.title or words.first_line(step.instruction))
+        for step in plan.steps
+    ]
+    if not console.is_terminal:
+        for row in rows:
+            say_line("\t".join(" ".join(cell.split()) for cell in row))
+        return
     console.print(Text(f"{words.plural(len(plan.steps), 'step')}, planned {made}".rstrip()))
     if plan.rationale:
         console.print(Text(plan.rationale, style="dim"))
@@ -40,7 +48,6 @@ def _print(plan: Plan, console: Console) -> None:
     table.add_column("agent", no_wrap=True)
     table.add_column("after")
     table.add_column("what it does")
-    for step in plan.steps:
-        what = step.title or step.instruction.splitlines()[0]
-        table.add_row(step.step_id, step.agent, ", ".join(step.depends_on), Text(what))
+    for row in rows:
+        table.add_row(*map(Text, row))
     console.print(table)

@@ -8,6 +8,7 @@ import typer
 from rich.text import Text
 
 from troupe.api.common.v1.content_pb2 import Passage
+from troupe.cli.arguments import path_or_name
 from troupe.cli.console import SafeConsole
 from troupe.cli.ingesting import ingest_folder
 from troupe.cli.json_lines import print_json
@@ -28,7 +29,13 @@ def command(
     ] = None,
     source: Annotated[
         list[str] | None,
-        typer.Option("--source", metavar="NAME", help="Search only what it holds; repeatable.", show_default=False),
+        typer.Option(
+            "--source",
+            metavar="NAME",
+            parser=path_or_name,
+            help="Search only what it holds; repeatable.",
+            show_default=False,
+        ),
     ] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=200, help="Most passages to show.")] = 10,
     as_json: JsonOption = False,

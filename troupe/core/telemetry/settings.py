@@ -14,8 +14,9 @@ class TelemetrySettings(ServiceSettings):
 
     otlp_endpoint: str = Field(
         default="",
-        pattern=r"^(https?://[^/]+/?)?$",
-        description="a collector that takes OTLP over gRPC, such as `http://127.0.0.1:4317`; empty: no traces",
+        pattern=r"^(https?://[^/@?#]+/?)?$",
+        description="a collector that takes OTLP over gRPC, such as `http://127.0.0.1:4317`; empty: no traces."
+        " Credentials for it go into OTEL_EXPORTER_OTLP_HEADERS",
     )
     sample_ratio: float = Field(
         default=1.0, ge=0, le=1, description="share of traces that start here; the others follow their caller"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from opentelemetry import trace
 
+from troupe.core.masking import HIDDEN
 from troupe.core.telemetry import spans
 from troupe.core.telemetry.metrics import VERSION
 from troupe.core.telemetry.settings import TelemetrySettings
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 _LINE_SECONDS: Final = 60.0
 # These complain for every batch, and while the queue is full for every span.
 _TALKERS: Final = ("opentelemetry.exporter.otlp.proto.grpc.exporter", "opentelemetry.sdk._shared_internal")
+# Repeats the headers for the collector that it cannot read.
+_HEADER_READER: Final = "opentelemetry.util.re"
 
 
 @asynccontextmanager
@@ -57,6 +60,7 @@ def _start(service: str, settings: TelemetrySettings) -> "tuple[OTLPSpanExporter
             "service.instance.id": f"{socket.gethostname()}-{os.getpid()}",
         }
     )
+    logging.getLogger(_HEADER_READER).addFilter(_without_values)
     exporter = OTLPSpanExporter(endpoint=settings.otlp_endpoint, timeout=settings.export_timeout_seconds)
     processor = BatchSpanProcessor(exporter)
     sampler = ParentBasedTraceIdRatio(settings.sample_ratio)
@@ -86,6 +90,12 @@ async def _finish(exporter: "OTLPSpanExporter", processor: "BatchSpanProcessor",
             await done.wait()
     except TimeoutError:
         exporter.shutdown()  # breaks the export off
+
+
+def _without_values(record: logging.LogRecord) -> bool:
+    """A header that is wrong is a secret that is wrong by little."""
+    record.args = (HIDDEN,)
+    return True
 
 
 class _Seldom(logging.Filter):
