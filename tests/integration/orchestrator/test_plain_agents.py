@@ -14,7 +14,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from tests.support.engine import Engine, calling, history, kinds, spec, submit
 from tests.support.plain_agents import DONE, Answer, PlainAgents, framed, plain_agents
-from tests.support.redis import Redis
+from tests.support.redis import RedisServer
 from tests.support.scenarios import completed, holds, started
 from troupe.api.agent.v1 import agent_service_pb2 as agent_pb
 from troupe.api.common.v1.content_pb2 import Passage, StepOutput
@@ -73,8 +73,13 @@ def asking(multiplexed: bool, instruction: str) -> TaskSpec:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def served(redis_server: Redis, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Served]:
-    engine = Engine(redis_server, tmp_path_factory.mktemp("plain"))
+async def served(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Served]:
+    """With a Redis of its own: what is remembered of these agents is nobody else's."""
+    folder = tmp_path_factory.mktemp("plain")
+    redis = RedisServer(data_dir=folder)
+    redis.start()
+    engine = Engine(redis, folder)
+    engine.stack.callback(redis.stop)
     alone = f"127.0.0.1:{free_port()}"
     both = f'["{engine.agents_address}", "{alone}"]'
     servers = {True: PlainAgents({}, names=["many"], multiplexed=True), False: PlainAgents({}, names=["alone"])}
