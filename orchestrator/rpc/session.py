@@ -31,6 +31,7 @@ class Session:
         self._submitting = 0
         self._closed = False
         self._results: list[pb.SubmissionResult] = []
+        self._losses: list[pb.SubmissionResult] = []  # of tasks whose submission was answered long ago
         self._batches: asyncio.Queue[Sequence[bytes]] = asyncio.Queue(_BATCHES)
         self._filled = asyncio.Event()
 
@@ -110,7 +111,7 @@ class Session:
     async def _follow(self) -> None:
         try:
             async for items in self._feed:
-                self._results += [
+                self._losses += [
                     pb.SubmissionResult(task_id=item.task_id, error=item.error.to_proto())
                     for item in items
                     if item.error is not None
@@ -121,12 +122,13 @@ class Session:
             self._filled.set()
 
     def _message(self) -> tuple[bytes, int]:
-        """What is ready: a batch of events and all results, and how many these are."""
+        """What is ready: a batch of events and all results, and how many submissions these answer."""
         frames = b"" if self._batches.empty() else b"".join(self._batches.get_nowait())
-        results, self._results = self._results, []
-        if not results:
-            return frames, 0
-        return frames + pb.RunTasksResponse(results=results).SerializeToString(), len(results)
+        results, losses = self._results, self._losses
+        self._results, self._losses = [], []
+        if results or losses:
+            frames += pb.RunTasksResponse(results=[*results, *losses]).SerializeToString()
+        return frames, len(results)
 
 
 def _check_count(request: pb.RunTasksRequest) -> None:
