@@ -1,6 +1,5 @@
 """Word files: by way of HTML, so that tables, notes and raised text are read in one place."""
 
-import zipfile
 from dataclasses import replace
 from io import BytesIO
 from typing import Final
@@ -10,7 +9,7 @@ import mammoth
 
 from agents.memory.document import ParsedDocument
 from agents.memory.parsing.html import read_html
-from agents.memory.parsing.office import check_archive, damaged, stated_title
+from agents.memory.parsing.office import STUMBLES, check_archive, damaged, stated_title
 
 _STYLES: Final = """
 p[style-name='Title'] => h1:fresh
@@ -20,11 +19,6 @@ p[style-name='heading 8'] => h6:fresh
 p[style-name='heading 9'] => h6:fresh
 strike => s
 """
-# What the library lets through on damaged files.
-_STUMBLES: Final = (
-    zipfile.BadZipFile, SAXException, KeyError, IndexError, ValueError, TypeError, AttributeError, OSError,
-    NotImplementedError, RecursionError,
-)  # fmt: skip
 
 
 def parse_docx(content: bytes, uri: str) -> ParsedDocument:
@@ -38,7 +32,7 @@ def parse_docx(content: bytes, uri: str) -> ParsedDocument:
         converted = mammoth.convert_to_html(
             BytesIO(content), style_map=_STYLES, convert_image=mammoth.images.img_element(lambda _: {"src": ""})
         )
-    except _STUMBLES as error:
+    except (*STUMBLES, SAXException) as error:
         raise damaged(uri, error) from None
     document = read_html(converted.value)
     return replace(document, title=stated_title(content, uri) or document.title)

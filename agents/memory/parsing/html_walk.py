@@ -129,7 +129,7 @@ class Walk:
         self._break("table")
         start = self._begin()
         self._append("\n".join(table.lines))
-        if self._length > start:
+        if self._length > start and not self._preformatted:
             self.atoms.append(Span(start, self._length, table.header))
         self._break("table")
 

@@ -1,6 +1,7 @@
 """What the Office formats have in common: they are archives of XML."""
 
 import zipfile
+import zlib
 from io import BytesIO
 from typing import Final
 from xml.etree import ElementTree as ET
@@ -8,6 +9,11 @@ from xml.etree import ElementTree as ET
 from agents.memory.errors import unreadable
 from agents.memory.parsing.titles import is_telling
 
+# What the libraries let through on damaged files.
+STUMBLES: Final = (
+    zipfile.BadZipFile, zlib.error, EOFError, KeyError, IndexError, ValueError, TypeError, AttributeError, OSError,
+    NotImplementedError, RecursionError, SyntaxError,
+)  # fmt: skip
 _MAX_UNPACKED_BYTES: Final = 256 << 20
 _MAX_PARTS: Final = 20_000
 _OLD: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -43,7 +49,7 @@ def stated_title(content: bytes, uri: str) -> str:
             if _CORE not in archive.namelist() or archive.getinfo(_CORE).file_size > _MAX_CORE_BYTES:
                 return ""
             found = ET.fromstring(archive.read(_CORE)).findtext(_TITLE) or ""  # noqa: S314 - expat bounds entities
-    except (zipfile.BadZipFile, ET.ParseError, OSError, ValueError, NotImplementedError):
+    except (*STUMBLES, ET.ParseError):
         return ""
     title = " ".join(found.split())
     return title if is_telling(title, uri) else ""

@@ -1,11 +1,13 @@
 """One door to the parsers."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
 from agents.memory.document import ParsedDocument
 from agents.memory.errors import unreadable
+from agents.memory.parsing.charsets import REPLACEMENT
 from agents.memory.parsing.code import parse_code, parse_json
 from agents.memory.parsing.declared import xml_encoding
 from agents.memory.parsing.encoding import decode
@@ -16,6 +18,8 @@ from agents.memory.parsing.notebook import parse_notebook
 from agents.memory.parsing.values import parse_csv
 from troupe.core import media
 
+_UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
+
 
 def parse(content: bytes, *, uri: str, media_type: str, charset: str = "") -> ParsedDocument:
     """The document's text and structure; `charset` is the encoding that came with it, as `charsets.name_of` names it.
@@ -23,10 +27,19 @@ def parse(content: bytes, *, uri: str, media_type: str, charset: str = "") -> Pa
     Raises:
         TroupeError: it cannot be read, or holds no text.
     """
-    document = _parse(content, uri, media_type, charset)
+    document = _storable(_parse(content, uri, media_type, charset))
     if not document.text.strip():
         raise unreadable(uri, "it is empty: there is no text to store")
     return document
+
+
+def _storable(document: ParsedDocument) -> ParsedDocument:
+    """Without what cannot be stored or encoded, each place kept: NUL and halves of surrogate pairs."""
+    return replace(
+        document,
+        text=_UNSTORABLE.sub(REPLACEMENT, document.text),
+        title=_UNSTORABLE.sub("", document.title),
+    )
 
 
 def _parse(content: bytes, uri: str, media_type: str, charset: str) -> ParsedDocument:

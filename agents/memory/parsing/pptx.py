@@ -1,6 +1,5 @@
 """Presentations: each slide a section, with its tables, charts and notes."""
 
-import zipfile
 from collections.abc import Iterable, Iterator
 from io import BytesIO
 from typing import Any, Final
@@ -12,15 +11,11 @@ from pptx.oxml.ns import qn
 
 from agents.memory.document import ParsedDocument
 from agents.memory.parsing.grid import Cell, filled
-from agents.memory.parsing.office import check_archive, damaged, stated_title
+from agents.memory.parsing.office import STUMBLES, check_archive, damaged, stated_title
 from agents.memory.parsing.scripts import lowered, raised
 from agents.memory.parsing.values import SheetText
 
 _MAX_GROUPS: Final = 20
-_STUMBLES: Final = (
-    zipfile.BadZipFile, LxmlError, PythonPptxError, KeyError, IndexError, ValueError, TypeError, AttributeError,
-    OSError, NotImplementedError, RecursionError,
-)  # fmt: skip
 
 
 def parse_pptx(content: bytes, uri: str) -> ParsedDocument:
@@ -34,7 +29,7 @@ def parse_pptx(content: bytes, uri: str) -> ParsedDocument:
     try:
         for number, slide in enumerate(pptx.Presentation(BytesIO(content)).slides, 1):
             _write_slide(text, slide, number)
-    except _STUMBLES as error:
+    except (*STUMBLES, LxmlError, PythonPptxError) as error:
         raise damaged(uri, error) from None
     title = stated_title(content, uri) or next((h.title for h in text.headings if not h.title.startswith("Slide ")), "")
     return ParsedDocument(text=text.text, title=title, headings=text.headings, atoms=text.atoms)

@@ -1,7 +1,6 @@
 """Workbooks: each sheet a section, each value as its cell shows it."""
 
 import warnings
-import zipfile
 from collections.abc import Sequence
 from io import BytesIO
 from typing import Any, Final
@@ -11,16 +10,12 @@ from openpyxl.utils.exceptions import InvalidFileException
 
 from agents.memory.document import ParsedDocument
 from agents.memory.parsing.cell_values import shown
-from agents.memory.parsing.office import check_archive, damaged, stated_title
+from agents.memory.parsing.office import STUMBLES, check_archive, damaged, stated_title
 from agents.memory.parsing.titles import is_telling
 from agents.memory.parsing.values import SheetText
 
 _WHOLE_BYTES: Final = 4 << 20  # of the file; larger ones are read cell by cell, without merged cells
 _MAX_REPEATED: Final = 10_000
-_STUMBLES: Final = (
-    zipfile.BadZipFile, InvalidFileException, SyntaxError, KeyError, IndexError, ValueError, TypeError, AttributeError,
-    OSError, NotImplementedError, RecursionError,
-)  # fmt: skip
 
 
 def parse_xlsx(content: bytes, uri: str) -> ParsedDocument:
@@ -41,7 +36,7 @@ def parse_xlsx(content: bytes, uri: str) -> ParsedDocument:
                 else:
                     hidden += 1
             book.close()
-    except _STUMBLES as error:
+    except (*STUMBLES, InvalidFileException) as error:
         raise damaged(uri, error) from None
     name = text.headings[0].title if text.headings else ""
     return ParsedDocument(
