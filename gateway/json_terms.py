@@ -38,6 +38,10 @@ _TERMS: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
     ),
     (re.compile(r"Bool value (?:True|False) is not acceptable for \w+ field"), "a number is expected, not a boolean"),
     (re.compile(r"<class '(\w+)'>"), r"'\1'"),
+    *(
+        (re.compile(rf": {term}(?= at |$)"), f": {json}")
+        for term, json in (("True", "true"), ("False", "false"), ("None", "null"))
+    ),
 )
 
 

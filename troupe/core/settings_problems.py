@@ -35,9 +35,7 @@ def explained(model: Any, error: ValidationError, given: Mapping[str, Any]) -> I
 def undecodable(settings: Any) -> Iterator[str]:
     """One text a setting whose text was bytes that are no UTF-8; paths may be."""
     for path, text in _texts(settings, (settings.section,)):
-        try:
-            text.encode()
-        except UnicodeEncodeError:
+        if not _is_utf8(text):
             name, field = ".".join(path), field_at(type(settings), path[1:])
             yield f"setting `{name}` is not UTF-8 ({_origin(settings.section, path[1:], field, {})})"
 
@@ -79,11 +77,18 @@ def _explained(model: Any, detail: ErrorDetails, given: Mapping[str, Any]) -> st
     field = field_at(model, named)
     name = ".".join([model.section, *named]) + "".join(f"[{part}]" for part in path if part.isdigit())
     origin = _origin(model.section, named, field, given)
-    shown = _shown(detail["input"], field)
-    problem = _problem(model, detail, named)
     given_value = detail["input"]
-    for text in given_value if isinstance(given_value, list | tuple) else (given_value,):
-        problem = scrubbed(problem, text) if isinstance(text, str) else problem
+    texts = [
+        text
+        for text in (given_value if isinstance(given_value, list | tuple) else (given_value,))
+        if isinstance(text, str)
+    ]
+    if not all(map(_is_utf8, texts)):
+        return f"setting `{name}` is not UTF-8 ({origin})"
+    shown = _shown(given_value, field)
+    problem = _problem(model, detail, named)
+    for text in texts:
+        problem = scrubbed(problem, text)
     return terminal_line(" ".join(f"setting `{name}`{shown} {problem} ({origin})".split()))
 
 
@@ -103,6 +108,14 @@ def _texts(value: Any, path: Sequence[str]) -> Iterator[tuple[Sequence[str], str
         for key, inner in value.items():
             yield path, str(key)
             yield from _texts(inner, path)
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _field_name(model: Any, part: str) -> str:
