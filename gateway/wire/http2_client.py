@@ -1,7 +1,7 @@
 """A client's side of an HTTP/2 connection: bytes in, calls on receivers and bytes out."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from gateway.wire import hpack_blocks, hpack_fields, http2, http2_connection
@@ -13,6 +13,8 @@ _TOO_MANY_HEADERS: Final = (
     f"the backend answered with headers or trailers of more than {hpack_blocks.MAX_HEADER_LIST_BYTES} bytes, "
     "which are not taken"
 )
+# More than sockets and buffers take of a client that does not read.
+_QUICK_WINDOWS: Final = 6
 
 
 class Receiver(Protocol):
@@ -39,22 +41,45 @@ class Receiver(Protocol):
         ...
 
 
+class WideWindows:
+    """Wide windows for those who read quickly, so many of all connections together."""
+
+    WIDER_BYTES: Final = 960 << 10
+
+    def __init__(self, *, most: int) -> None:
+        self._left = most
+
+    def take(self) -> bool:
+        """Whether there was one."""
+        if not self._left:
+            return False
+        self._left -= 1
+        return True
+
+    def give_back(self) -> None:
+        """A stream has ended."""
+        self._left += 1
+
+
 @dataclass(frozen=True, slots=True)
 class ClientLimits:
     """What this side takes."""
 
     stream_window_bytes: int = 256 << 10
     max_frame_bytes: int = 1 << 20
+    wide_windows: WideWindows = field(default_factory=lambda: WideWindows(most=16))
 
 
 class Stream(http2_connection.Stream):
     """A call on a connection. When `send` leaves a rest, the caller waits for `Receiver.writable`."""
 
-    __slots__ = ("receiver",)
+    __slots__ = ("is_wide", "receiver", "taken_bytes")
 
     def __init__(self, connection: "ClientConnection", stream_id: int, receiver: Receiver) -> None:
         super().__init__(connection, stream_id)
         self.receiver = receiver
+        self.taken_bytes = 0
+        self.is_wide = False
 
 
 class ClientConnection(Connection[Stream]):
@@ -67,6 +92,7 @@ class ClientConnection(Connection[Stream]):
             stream_window_bytes=limits.stream_window_bytes,
             max_frame_bytes=limits.max_frame_bytes,
         )
+        self._wide_windows = limits.wide_windows
         self._next_stream_id = 1
         self._max_streams = http2.MAX_STREAM_ID
 
@@ -116,6 +142,22 @@ class ClientConnection(Connection[Stream]):
             return
         stream.receiver.data(run[0] if len(run) == 1 else b"".join(run))
         stream.owe(count)
+        stream.taken_bytes += count
+        if not stream.is_wide and stream.taken_bytes > _QUICK_WINDOWS * self.stream_window_bytes:
+            self._widen_window(stream)
+
+    def _widen_window(self, stream: Stream) -> None:
+        """For a stream whose client has read some windows and does not lag behind now."""
+        if not stream.paused and stream.id in self._streams and self._wide_windows.take():
+            stream.is_wide = True
+            stream.widen(WideWindows.WIDER_BYTES)
+
+    def _forget(self, stream: Stream) -> bool:
+        if stream.is_wide:
+            stream.is_wide = False
+            stream.taken_bytes = 0
+            self._wide_windows.give_back()
+        return super()._forget(stream)
 
     def _check_known(self, stream_id: int) -> None:
         if stream_id % 2 == 0 or stream_id >= self._next_stream_id:  # RFC 9113, 5.1 and 5.1.1

@@ -23,8 +23,8 @@ class Stream:
     """A stream of a connection."""
 
     __slots__ = (
-        "_connection", "_owed", "closed_here", "id", "moved_at", "paused", "pending", "receive_window", "send_window",
-        "trailers",
+        "_connection", "_owed", "_step_bytes", "closed_here", "id", "moved_at", "paused", "pending", "receive_window",
+        "send_window", "trailers",
     )  # fmt: skip
 
     def __init__(self, connection: "Connection[Any]", stream_id: int) -> None:
@@ -41,6 +41,7 @@ class Stream:
         """When the first of it began to wait, or some of it was sent."""
         self._connection = connection
         self._owed = 0
+        self._step_bytes = connection.stream_window_bytes >> 1
 
     def send(self, data: bytes, *, end: bool) -> bool:
         """Sends what the peer takes now and keeps the rest; False when there is a rest."""
@@ -63,9 +64,14 @@ class Stream:
     def owe(self, count: int) -> None:
         """Gives bytes that were delivered back to the peer's window, in large steps."""
         self._owed += count
-        if self._owed >= self._connection.stream_window_bytes >> 1 and not self.paused:
+        if self._owed >= self._step_bytes and not self.paused:
             self._connection.grant(self, self._owed)
             self._owed = 0
+
+    def widen(self, count: int) -> None:
+        """Enlarges the peer's window once for all."""
+        self._step_bytes += count >> 1
+        self._connection.grant(self, count)
 
     @property
     def pending_bytes(self) -> int:

@@ -15,7 +15,7 @@ from orchestrator.store.history import MESSAGE_BYTES, MOST_BYTES, History, LogPi
 
 # Bounds what thousands of watchers that read the log at once hold in memory.
 _READS_AT_ONCE: Final = 16
-_QUICK_SECONDS: Final = 0.1
+_QUICK_SECONDS: Final = 0.5
 _QUICK_BYTES: Final = 3 * MESSAGE_BYTES
 _AHEAD_BYTES: Final = 8 << 20
 _AHEAD_PATIENCE_SECONDS: Final = 30.0
