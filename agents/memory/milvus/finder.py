@@ -67,8 +67,10 @@ class Finder:
         rankings = await self._rank(layout, query, clause, depth)
         collections, project = self._collections, query.project
         keys = sorted({document_key(project, candidate.uri) for ranking in rankings for candidate in ranking})
-        rows = await collections.get(collections.documents, keys, DOCUMENT_FIELDS) if keys else []
-        holds = await self._holds.there(lookups(project, rankings, query.sources))
+        rows, holds = await asyncio.gather(  # Milvus takes 0.2 s for each strongly consistent answer
+            collections.get(collections.documents, keys, DOCUMENT_FIELDS),
+            self._holds.there(lookups(project, rankings, query.sources)),
+        )
         records = {row["uri"]: read_document(row) for row in rows}
         facts = Facts(records, {(hold.source, hold.uri) for hold in holds}, query.sources, began_ms)
         if ownerless := sorted({c.key for ranking in rankings for c in ranking if facts.is_ownerless(c)}):
