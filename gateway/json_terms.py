@@ -38,10 +38,7 @@ _TERMS: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
     ),
     (re.compile(r"Bool value (?:True|False) is not acceptable for \w+ field"), "a number is expected, not a boolean"),
     (re.compile(r"<class '(\w+)'>"), r"'\1'"),
-    *(
-        (re.compile(rf": {term}(?= at |$)"), f": {json}")
-        for term, json in (("True", "true"), ("False", "false"), ("None", "null"))
-    ),
+    (re.compile(r"JSON value not a string: .*?(?= at |$)", re.DOTALL), "in JSON is a string"),
 )
 
 
