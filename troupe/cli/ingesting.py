@@ -16,8 +16,8 @@ from troupe.api.memory.v1.memory_service_pb2 import IngestResponse, IngestResult
 from troupe.cli import words
 from troupe.cli.console import SafeConsole
 from troupe.client import Folder, TroupeClient
-from troupe.client.folder import UNREAD
 from troupe.core.file_urls import brief, file_path
+from troupe.core.media import Unread
 
 _NAMED_FAILURES: Final = 5
 _NAMED_KINDS: Final = 5
@@ -143,7 +143,11 @@ def _skipped(skipped: Mapping[str, Sequence[Path]]) -> str:
     """`skipped 3 of a kind that is not read (.py 2, .png 1), 2 hidden`."""
     parts = []
     for reason, paths in sorted(skipped.items(), key=lambda item: -len(item[1])):
-        kinds = Counter(path.suffix.lower() or "without an ending" for path in paths) if reason == UNREAD else Counter()
+        kinds = (
+            Counter(path.suffix.lower() or "without an ending" for path in paths)
+            if reason == Unread.UNKNOWN
+            else Counter()
+        )
         named = ", ".join(f"{kind} {count}" for kind, count in kinds.most_common(_NAMED_KINDS))
         more = ", …" if len(kinds) > _NAMED_KINDS else ""
         parts.append(f"{len(paths):,} {reason}" + (f" ({named}{more})" if named else ""))

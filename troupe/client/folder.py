@@ -6,12 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
-from troupe.client.media import media_type_of_path
 from troupe.core.errors import invalid
+from troupe.core.media import Unread, kind_of_unread, media_type_of_path, why_unread
 
 FOLDER_KEY: Final = "folder"
-HIDDEN: Final = "hidden"
-UNREAD: Final = "of a kind that is not read"
+_HEAD_BYTES: Final = 512  # by which text is told from what is none
 BROKEN_LINK: Final = "a broken link"
 LINKED_FOLDER: Final = "a link to a folder"
 SPECIAL: Final = "no ordinary file"
@@ -88,7 +87,7 @@ class _Scan:
         """The files below a folder, or the file itself."""
         if start.is_file():
             if media_type_of_path(start) is None:
-                raise invalid("folder", f"{str(start)!r} is of a kind that is not read")
+                raise invalid("folder", f"{str(start)!r} is {Unread.UNKNOWN}: {kind_of_unread(start)}")
             yield start
             return
         if not start.is_dir():
@@ -117,16 +116,28 @@ class _Scan:
 
 
 def _hidden(path: Path) -> str:
-    return HIDDEN if path.name.startswith(".") or path.name == "node_modules" else ""
+    return Unread.HIDDEN if path.name.startswith(".") or path.name == "node_modules" else ""
 
 
 def _unfit(file: Path) -> str:
-    """Why a file cannot be ingested, as far as its name and kind tell. To read a pipe or a device may never end."""
+    """Why a file cannot be ingested, by its name and first bytes. To read a pipe or a device may never end."""
     if media_type_of_path(file) is None:
-        return UNREAD
+        return Unread.UNKNOWN
     if file.is_symlink() and not _exists(file):
         return BROKEN_LINK
-    return SPECIAL if _exists(file) and not file.is_file() else ""
+    if _exists(file) and not file.is_file():
+        return SPECIAL
+    return _unfit_inside(file)
+
+
+def _unfit_inside(file: Path) -> str:
+    try:
+        size_bytes = file.stat().st_size
+        with file.open("rb") as opened:
+            head = opened.read(_HEAD_BYTES)
+    except OSError:  # which is told when it is to be sent
+        return ""
+    return why_unread(file, size_bytes=size_bytes, head=head) or ""
 
 
 def _exists(file: Path) -> bool:

@@ -13,8 +13,8 @@ from troupe.api.memory.v1 import memory_service_pb2 as memory
 from troupe.client.errors import from_call
 from troupe.client.folder import Folder, file_uri, nothing_to_ingest
 from troupe.client.forgetting import forget_missing
-from troupe.client.media import media_type_of_path
 from troupe.core.errors import TroupeError, invalid
+from troupe.core.media import media_type_of_path
 
 if TYPE_CHECKING:
     from troupe.api.memory.v1.memory_service_pb2_grpc import MemoryServiceAsyncStub

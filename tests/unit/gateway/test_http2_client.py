@@ -1,5 +1,7 @@
 """The client's side of HTTP/2 against h2, an implementation of its own."""
 
+from typing import Any
+
 import pytest
 from h2.config import H2Configuration
 from h2.connection import H2Connection
@@ -48,7 +50,7 @@ class Log:
 class Pair:
     """A connection with h2 on its other end."""
 
-    def __init__(self, **limits: int) -> None:
+    def __init__(self, **limits: Any) -> None:
         self.out: list[bytes] = []
         self.client = ClientConnection(write=self.out.append, limits=ClientLimits(**limits))
         self.server = H2Connection(H2Configuration(client_side=False, header_encoding=None))
