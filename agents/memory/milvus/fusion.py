@@ -8,6 +8,8 @@ from agents.memory.store import Hold, StoredDocument
 
 # Cormack, Clarke and Büttcher, "Reciprocal Rank Fusion outperforms Condorcet", 2009.
 _RRF_K: Final = 60
+# Of two passages that the rankings place the other way round, the one that has the words goes first.
+_LATER_WEIGHS_MORE: Final = 0.02
 # A document that became visible while a search ran may have been seen half. Clocks of processes differ by less.
 _CLOCKS_MS: Final = 2_000
 
@@ -99,14 +101,15 @@ def lookups(project: str, rankings: Sequence[Ranking], groups: Sequence[Sequence
 
 
 def fuse(rankings: Sequence[Ranking]) -> Ranking:
-    """One ranking of all; the score of a single one stays as it is."""
+    """One ranking of all, by meaning first and by words last; the score of a single one stays as it is."""
     if len(rankings) == 1:
         return rankings[0]
     scores: dict[str, float] = {}
     candidates: dict[str, Candidate] = {}
-    for ranking in rankings:
+    for place, ranking in enumerate(rankings):
         for rank, candidate in enumerate(ranking, start=1):
-            scores[candidate.key] = scores.get(candidate.key, 0.0) + 1 / (_RRF_K + rank)
+            score = (1 + place * _LATER_WEIGHS_MORE) / (_RRF_K + rank)
+            scores[candidate.key] = scores.get(candidate.key, 0.0) + score
             candidates[candidate.key] = candidate
     order = sorted(scores, key=scores.__getitem__, reverse=True)
     return [_scored(candidates[key], scores[key]) for key in order]

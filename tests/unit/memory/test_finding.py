@@ -67,6 +67,10 @@ def test_rankings_are_fused_by_rank() -> None:
     first, second = [hit("a", "v"), hit("b", "v"), hit("c", "v")], [hit("c", "v"), hit("b", "v")]
     assert [each.uri for each in fuse([first, second])] == ["c", "b", "a"]
     assert fuse([first]) == first
+    by_meaning, by_words = [hit("a", "v"), hit("b", "v")], [hit("b", "v"), hit("a", "v")]
+    found = fuse([by_meaning, by_words])
+    assert [each.uri for each in found] == ["b", "a"]
+    assert found[0].score > found[1].score
 
 
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"])), st.text(max_size=3))
