@@ -65,7 +65,8 @@ class ModelDirectory:
         if name in self._kinds:
             raise invalid(field, f"is {shown(name)}, which makes no text; send one of {listed(generators)}, or nothing")
         nearest = suggestion(name, generators)
-        raise invalid(field, f"is {shown(name)}, and there is no such model; {nearest} `ListModels` tells of them")
+        mark = "" if nearest.endswith("?") else ";"
+        raise invalid(field, f"is {shown(name)}, and there is no such model; {nearest}{mark} `ListModels` lists all")
 
     def _offers(self, name: str) -> bool:
         return self._kinds is not None and self._kinds.get(name) == _GENERATOR
