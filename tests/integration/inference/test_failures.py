@@ -106,7 +106,7 @@ async def test_a_taken_port_and_bad_settings_are_explained(inference_process: st
             stdout=asyncio.subprocess.DEVNULL,
         )
         _, errors = await process.communicate()
-        assert process.returncode == 1
+        assert process.returncode == 2
         assert told in errors.decode()
         assert "Traceback" not in errors.decode()
 

@@ -42,7 +42,7 @@ def test_a_repository_of_another_version_is_replaced(model_repository: Path, tmp
 
 def test_weights_of_ones_own_are_taken_and_missing_ones_explained(tmp_path: Path) -> None:
     told = _prepare(tmp_path / "models", TROUPE_MODELS__WEIGHTS=str(tmp_path))
-    assert told.returncode == 1
+    assert told.returncode == 2
     assert "model.safetensors" in told.stderr
     assert "TROUPE_MODELS__WEIGHTS" in told.stderr
     assert "Traceback" not in told.stderr
