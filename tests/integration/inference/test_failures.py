@@ -91,9 +91,9 @@ async def test_killed_stubs_of_the_models_are_replaced(own_triton: TritonServer,
         assert seen <= {grpc.StatusCode.UNAVAILABLE}
 
 
-async def test_a_taken_port_and_bad_settings_are_explained(inference_process: str) -> None:
+async def test_a_taken_port_and_bad_settings_are_explained(inference_address: str) -> None:
     for variables, told in (
-        ({"TROUPE_INFERENCE__SERVER__LISTEN": inference_process}, f"cannot listen on {inference_process!r}"),
+        ({"TROUPE_INFERENCE__SERVER__LISTEN": inference_address}, f"cannot listen on {inference_address!r}"),
         ({"TROUPE_INFERENCE__DEFAULT_GENERATOR": "other"}, "setting `inference.default_generator` = 'other'"),
         ({"TROUPE_INFERENCE__SERVER__LISTEN": "nowhere"}, "TROUPE_INFERENCE__SERVER__LISTEN"),
     ):
