@@ -53,6 +53,7 @@ class LazyGroup(TyperGroup):
             group = typer.Typer(add_completion=False)
             group.command(cmd_name)(module.command)
         command: Any = typer.main.get_command(group)
+        command.name = cmd_name  # a group has none of its own
         for each in (command, *getattr(command, "commands", {}).values()):
             for parameter in each.params:
                 take_text(parameter)
