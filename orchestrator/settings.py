@@ -79,7 +79,7 @@ class OrchestratorSettings(ServiceSettings):
     known_agents_kept: KnownAgentsKept = timedelta(days=30)
     memory_address: GrpcTarget = "127.0.0.1:50052"
     memory_max_message_bytes: int = Field(default=32 << 20, gt=0)
-    inference_address: str = Field(
+    inference_address: GrpcTarget = Field(
         default="127.0.0.1:50053",
         description="`host:port` that is asked which models there are; while it cannot be reached, any name is taken",
     )

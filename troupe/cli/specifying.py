@@ -77,8 +77,8 @@ def parse_budget(options: Sequence[str]) -> Budget:
 def parse_moment(text: str, *, option: str, now: datetime) -> datetime:
     """How long ago, such as `90m` or `2d`, or a date or time such as `2026-01-31` or `2026-01-31T12:00`, of here."""
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):  # a time at the ends of the calendar is none here
         try:
             return now - parse_duration(text)
         except (typer.BadParameter, OverflowError):
@@ -86,7 +86,6 @@ def parse_moment(text: str, *, option: str, now: datetime) -> datetime:
                 f"{text!r} is neither a time ago, such as 2h or 7d, nor a date or time, such as 2026-01-31T12:00",
                 param_hint=option,
             ) from None
-    return moment.astimezone(UTC)
 
 
 def _bound(text: str) -> tuple[int, int]:

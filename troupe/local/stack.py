@@ -75,8 +75,9 @@ class Stack:
     @property
     def notes(self) -> Sequence[str]:
         """Settings of services that are not used, as the stack itself was told otherwise."""
+        services = (self._given.orchestrator.redis_url, self._given.worker.redis_url)
         pairs = {
-            "redis_url": (self._settings.redis_url, self._given.redis_url),
+            "redis_url": (self._settings.redis_url, next(filter(None, services), "")),
             "milvus_uri": (self._settings.milvus_uri, self._given.agents.milvus_uri),
             "triton_url": (self._settings.triton_url, self._given.inference.triton_url),
         }

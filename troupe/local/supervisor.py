@@ -53,7 +53,8 @@ class Supervisor:
             reaper = await stack.enter_async_context(reaping())
             for program in self._programs:
                 log = self._folder / "logs" / f"{program.name}.log"
-                rotate(log, self._log_bytes)
+                if program.make is not None:  # what runs elsewhere prints elsewhere
+                    rotate(log, self._log_bytes)
                 keeper = Keeper(
                     program,
                     env=self._env,

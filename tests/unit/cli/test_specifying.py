@@ -118,7 +118,9 @@ def test_moments(text: str, moment: datetime) -> None:
     assert parse_moment(text, option="--since", now=NOW) == moment
 
 
-@pytest.mark.parametrize("text", ["yesterday", "6h30m", "-2h", "", "2026-13-01", "99999999999d", "infd"])
+@pytest.mark.parametrize(
+    "text", ["yesterday", "6h30m", "-2h", "", "2026-13-01", "99999999999d", "infd", "0001-01-01T00:00+14:00"]
+)
 def test_what_is_no_moment(text: str) -> None:
     with pytest.raises(typer.BadParameter, match="is neither a time ago"):
         parse_moment(text, option="--since", now=NOW)

@@ -143,3 +143,15 @@ def test_an_address_to_listen_on_that_is_none_is_named(monkeypatch: pytest.Monke
     monkeypatch.setenv("TROUPE_WORKER__SERVER__LISTEN", listen)
     with pytest.raises(SettingsError, match=r"`worker\.server\.listen` = .* is no HOST:PORT"):
         Given.load()
+
+
+def test_services_that_disagree_do_not_matter_where_the_stack_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TROUPE_ORCHESTRATOR__REDIS_URL", "redis://10.0.0.1:1")
+    monkeypatch.setenv("TROUPE_WORKER__REDIS_URL", "redis://10.0.0.2:2")
+    settings = LocalSettings(redis_url="redis://10.0.0.3:3")
+    given = Given.load()
+    ports = Ports(note=lambda _: None, wanted=given.listen, prefer_usual=False)
+    stack = Stack(settings, given, ports, folder=tmp_path, sockets=tmp_path)
+    assert stack.notes == ["`redis_url` of the services is not used: the stack is told to use another"]

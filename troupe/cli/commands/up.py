@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from troupe.cli.console import SafeConsole
+from troupe.cli.options import DataDirOption
 from troupe.cli.session import COMPLETED, INTERRUPTED, finish
 from troupe.cli.stacking import StartInterruptedError, gateway_page, stack_on_screen
 from troupe.cli.target import target_option
@@ -18,9 +19,7 @@ from troupe.local.stack_file import Member
 
 
 def command(
-    data_dir: Annotated[
-        Path | None, typer.Option("--data-dir", metavar="DIR", help="Data and logs [default: ~/.troupe]")
-    ] = None,
+    data_dir: DataDirOption = None,
     redis_url: Annotated[str | None, typer.Option("--redis-url", help="Use this Redis.", show_default=False)] = None,
     milvus_uri: Annotated[str | None, typer.Option("--milvus-uri", help="Use this Milvus.", show_default=False)] = None,
     triton_url: Annotated[
