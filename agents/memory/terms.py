@@ -20,7 +20,8 @@ _UNSEEN: Final = regex.compile(r"[\p{Default_Ignorable_Code_Point}\u0640]+")  # 
 # NFKC would make blanks of the voicing marks that stand alone, and 106 of a raised 6 behind 10.
 _VOICING: Final = str.maketrans({"\u309b": "\u3099", "\u309c": "\u309a"})
 _RAISED: Final = regex.compile(r"(?<=\p{Nd})(?=[\p{No}--[\u2080-\u2089]])", flags=regex.VERSION1)
-_WORD: Final = regex.compile(r"[\p{L}\p{M}\p{N}_]+")
+# `C++` and `C#` are not `C`; a picture is a word of its own.
+_WORD: Final = regex.compile(r"(?<![\p{L}\p{M}\p{N}_])[a-z](?:\+\+|#)|[\p{L}\p{M}\p{N}_]+|\p{So}\p{M}*")
 _UNSPACED_SCRIPTS: Final = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{Thai}\p{Lao}\p{Myanmar}\p{Khmer}\u30fc"
 _UNSPACED: Final = regex.compile(rf"[{_UNSPACED_SCRIPTS}][{_UNSPACED_SCRIPTS}\p{{M}}]*")
 _CHARACTER: Final = regex.compile(r"\X")

@@ -1,7 +1,10 @@
 """Arguments come as bytes: which of them must be text."""
 
 import os
+from pathlib import Path
 from typing import Any
+
+import typer
 
 from troupe.cli.streams import InputError
 
@@ -15,6 +18,17 @@ class PathText(str):
 def path_or_name(text: str) -> str:
     """Reads an argument that is a name, an id, or a path."""
     return PathText(text)
+
+
+def some_path(text: str) -> Path:
+    """Reads a path. An empty one is a variable that is not set, and would mean the working directory.
+
+    Raises:
+        typer.BadParameter: it is empty.
+    """
+    if not text:
+        raise typer.BadParameter("it is empty; name a file or a folder, such as `.`")
+    return Path(text)
 
 
 def take_text(parameter: Any) -> None:

@@ -36,13 +36,16 @@ def readable(quote: str) -> str:
 def readable_row(quote: str, columns: str) -> str:
     """The row of a table as a sentence: `First: second; name of third: third`, by the row that names the columns."""
     values, names = _cells(quote), _cells(columns)
-    named = len(names) == len(values) > 2
-    parts = [
-        f"{names[place]}: {cell}" if named and names[place] else cell
-        for place, cell in enumerate(values[1:], start=1)
-        if cell
+    of_numbers = values[0][:1].isdigit()  # then the first cell names nothing
+    named = len(names) == len(values) > (1 if of_numbers else 2)
+    said = [
+        f"{names[place]}: {cell}" if named and names[place] and (place or of_numbers) else cell
+        for place, cell in enumerate(values)
     ]
-    return _as_sentence(f"{values[0]}: {'; '.join(parts)}" if values[0] and parts else "; ".join(parts) or values[0])
+    first, parts = said[0], [cell for cell, value in zip(said[1:], values[1:], strict=True) if value]
+    if not first or (of_numbers and named):
+        return _as_sentence("; ".join(filter(None, (first, *parts))))
+    return _as_sentence(f"{first}: {'; '.join(parts)}" if parts else first)
 
 
 def plain(text: str) -> str:

@@ -16,6 +16,9 @@ PASSAGE_FIELDS: Final = [
 ]
 DOCUMENT_FIELDS: Final = [field.name for field in fields(StoredDocument)]
 HOLD_FIELDS: Final = [field.name for field in fields(Hold)]
+# Media types of Office files are longer than the column, which stored collections cannot change.
+_LONG_KINDS: Final = "application/vnd.openxmlformats-officedocument."
+_SHORT_KINDS: Final = "ooxml:"
 
 
 def document_key(project: str, uri: str) -> str:
@@ -32,12 +35,15 @@ def document_row(document: StoredDocument) -> dict[str, Any]:
     """The record of a document."""
     row = {name: getattr(document, name) for name in DOCUMENT_FIELDS}
     key = document_key(document.project, document.uri)
-    return {**row, "metadata": dict(document.metadata), "key": key, "unused": UNUSED_VECTOR}
+    kind = document.media_type.replace(_LONG_KINDS, _SHORT_KINDS, 1)
+    return {**row, "media_type": kind, "metadata": dict(document.metadata), "key": key, "unused": UNUSED_VECTOR}
 
 
 def read_document(row: Mapping[str, Any]) -> StoredDocument:
     """The document of a record."""
-    return StoredDocument(**{name: row[name] for name in DOCUMENT_FIELDS})
+    values = {name: row[name] for name in DOCUMENT_FIELDS}
+    values["media_type"] = values["media_type"].replace(_SHORT_KINDS, _LONG_KINDS, 1)
+    return StoredDocument(**values)
 
 
 def source_start(project: str, source: str) -> str:

@@ -45,8 +45,10 @@ class Candidate:
 
     @property
     def said(self) -> str:
-        """What it says: of a row of a table, each value under the name of its column."""
-        return labelled(self.text, self.columns) if self.kind is Kind.ROW else self.text
+        """What it says: of a row of a table, each value under the name of its column; of a pair, of what it is one."""
+        if self.kind is Kind.ROW:
+            return labelled(self.text, self.columns)
+        return f"{self.columns}: {self.text}" if self.columns else self.text
 
 
 @dataclass(frozen=True)

@@ -37,12 +37,14 @@ async def test_documents_come_from_their_folder_with_the_urls_of_their_files(
     (tmp_path / "guide.md").write_text("# Guide")
     (tmp_path / "sub" / "نص.txt").write_text("سلام")
     (tmp_path / "code.py").write_text("pass")
+    (tmp_path / "picture.png").write_bytes(b"\x89PNG")
     results = await ingest(client, tmp_path)
-    assert [result.uri for result in results] == [(tmp_path / name).as_uri() for name in ("guide.md", "sub/نص.txt")]
+    names = ("code.py", "guide.md", "sub/نص.txt")
+    assert [result.uri for result in results] == [(tmp_path / name).as_uri() for name in names]
     documents = [document for request in tasks.ingest_requests for document in request.documents]
     assert {request.source for request in tasks.ingest_requests} == {str(tmp_path)}
-    assert [document.media_type for document in documents] == ["text/markdown", "text/plain"]
-    assert documents[1].content.decode() == "سلام"
+    assert [document.media_type for document in documents] == ["text/x-python", "text/markdown", "text/plain"]
+    assert documents[2].content.decode() == "سلام"
 
 
 async def test_what_is_too_large_fails_alone(served: tuple[TaskServer, TroupeClient], tmp_path: Path) -> None:

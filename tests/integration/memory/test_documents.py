@@ -2,16 +2,21 @@
 
 import asyncio
 from collections.abc import Awaitable
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 import grpc
 import grpc.aio
+import openpyxl
+import pptx
 import pytest
 
+from tests.support.office import block, docx, run
 from tests.support.pdfs import encrypted_pdf, pdf
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.api.memory.v1 import memory_service_pb2 as pb
 from troupe.core.errors import TroupeError
+from troupe.core.media import CSV, DOCX, EMAIL, JSON, JSON_LINES, NOTEBOOK, PDF, PPTX, READABLE, TOML, XLSX
 
 if TYPE_CHECKING:  # a name of the stub file only
     from troupe.api.memory.v1.memory_service_pb2_grpc import MemoryServiceAsyncStub
@@ -273,3 +278,42 @@ async def test_a_range_of_text_that_ends_before_it_starts_is_refused(client: "Me
     code, reason, message = await reason_of(client.GetDocument(request))
     assert (code, reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
     assert "`end_offset`" in message
+
+
+async def test_every_kind_that_is_read_is_stored_under_its_media_type(client: "MemoryServiceAsyncStub") -> None:
+    documents = [
+        pb.DocumentSource(uri=f"test://{kind}", content=sample(kind), media_type=kind) for kind in sorted(READABLE)
+    ]
+    results = await ingest(client, "kinds", *documents)
+    assert {result.uri: result.error.message for result in results if result.error.message} == {}
+    listed = (await client.ListDocuments(pb.ListDocumentsRequest(project="kinds", page_size=200))).documents
+    assert {document.uri: document.media_type for document in listed} == {d.uri: d.media_type for d in documents}
+
+
+def sample(media_type: str) -> bytes:
+    """A small document of a kind."""
+    text = "The lighthouse is painted every second year."
+    if media_type == PDF:
+        return pdf(text)
+    if media_type == DOCX:
+        return docx(block(run(text)))
+    opened = BytesIO()
+    if media_type == XLSX:
+        book = openpyxl.Workbook()
+        book.worksheets[0]["A1"] = text
+        book.save(opened)
+    elif media_type == PPTX:
+        deck = pptx.Presentation()
+        deck.slides.add_slide(deck.slide_layouts[0]).shapes.title.text = text
+        deck.save(opened)
+    return opened.getvalue() or SAMPLES.get(media_type, text).encode()
+
+
+SAMPLES = {
+    JSON: '{"text": "The lighthouse is painted."}',
+    JSON_LINES: '{"text": "The lighthouse is painted."}\n',
+    NOTEBOOK: '{"cells": [{"cell_type": "markdown", "source": "The lighthouse."}], "nbformat": 4}',
+    EMAIL: "Subject: Paint\nContent-Type: text/plain\n\nThe lighthouse is painted.\n",
+    CSV: "what,when\nlighthouse,2026\n",
+    TOML: 'lighthouse = "painted"\n',
+}

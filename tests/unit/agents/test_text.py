@@ -36,6 +36,8 @@ def test_what_is_shown_of_a_quote(quote: str, shown: str) -> None:
         ("basic |  | 500 requests", "Plan | Europe | Asia", "Basic: Asia: 500 requests."),
         ("| 900 | 700 |", "Plan | Europe | Asia | Africa", "Europe: 900; Asia: 700."),
         ("5 | 6 | 7", "a | b", "5: 6; 7."),
+        ("8080 | 30 seconds", "Port | Lease", "Port: 8080; Lease: 30 seconds."),
+        ("8080 | 30 seconds", "", "8080: 30 seconds."),
     ],
 )
 def test_a_row_is_shown_with_the_names_of_its_columns(row: str, columns: str, shown: str) -> None:

@@ -67,6 +67,20 @@ def test_tables_are_read_with_and_without_bars_and_rules(table: str, columns: st
     assert cells(table[block.start : block.end])[0] == "pro"
 
 
+def test_pairs_know_what_they_belong_to() -> None:
+    text = (
+        "retries: 5\nqueue:\n  size: 100\n\n[lease]\nseconds = 30\nPrice......20 euros\nRAM\t16 GB\n\nNote:\nIt works."
+    )
+    assert [(b.kind, text[b.start : b.end].strip(), b.columns) for b in blocks(text)] == [
+        (Kind.ITEM, "retries: 5", ""),
+        (Kind.ITEM, "size: 100", "queue"),
+        (Kind.ITEM, "seconds = 30", "lease"),
+        (Kind.ITEM, "Price......20 euros", "lease"),
+        (Kind.ITEM, "RAM\t16 GB", "lease"),
+        (Kind.PARAGRAPH, "Note:\nIt works.", ""),
+    ]
+
+
 def test_lines_that_name_values_are_a_list() -> None:
     text = "Host: localhost\nPort: 8080\n\nA sentence: it goes\non here."
     assert [(b.kind, text[b.start : b.end]) for b in blocks(text)] == [

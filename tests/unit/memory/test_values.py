@@ -59,6 +59,7 @@ def test_clauses_are_joined() -> None:
         ("10⁶ is 10^6, H₂O, 5½", "10 6 is 10 6 h2o 5 1 2"),
         ("x文y", "x 文 y"),
         ("don't, snake_case 3.14", "don t snake_case 3 14"),
+        ("C# and C++, not C; abc# 🚀", "cq23q and cq2bqq2bq not c abc q1f680q"),
         ("?!", ""),
     ],
 )

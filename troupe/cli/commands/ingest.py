@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from troupe.cli.arguments import some_path
 from troupe.cli.console import SafeConsole
 from troupe.cli.ingesting import Tally, ingest_folder, ingesting, summary
 from troupe.cli.json_lines import print_json, print_record
@@ -14,7 +15,9 @@ from troupe.client import Folder, TroupeClient
 
 
 def command(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder, or one file.", show_default=False)],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", parser=some_path, help="A folder, or one file.", show_default=False)
+    ],
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Name every file that could not be ingested or was passed over.")
     ] = False,

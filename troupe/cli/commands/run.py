@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from troupe.api.orchestrator.v1.task_pb2 import TaskSpec
+from troupe.cli.arguments import some_path
 from troupe.cli.console import SafeConsole
 from troupe.cli.following import follow_task, progress_for
 from troupe.cli.ingesting import ingest_folder
@@ -22,7 +23,13 @@ def command(
     request: InputArgument,
     docs: Annotated[
         Path | None,
-        typer.Option("--docs", metavar="DIR", help="Ingest this folder first and use only it.", show_default=False),
+        typer.Option(
+            "--docs",
+            metavar="DIR",
+            parser=some_path,
+            help="Ingest this folder first and use only it.",
+            show_default=False,
+        ),
     ] = None,
     plan: Annotated[
         Path | None,

@@ -8,7 +8,7 @@ import typer
 from rich.text import Text
 
 from troupe.api.common.v1.content_pb2 import Passage
-from troupe.cli.arguments import path_or_name
+from troupe.cli.arguments import path_or_name, some_path
 from troupe.cli.console import SafeConsole
 from troupe.cli.ingesting import ingest_folder
 from troupe.cli.json_lines import print_json
@@ -25,7 +25,13 @@ def command(
     query: Annotated[str, typer.Argument(metavar="QUERY", help="What to look for, in words.", show_default=False)],
     docs: Annotated[
         Path | None,
-        typer.Option("--docs", metavar="DIR", help="Ingest this folder first and search only it.", show_default=False),
+        typer.Option(
+            "--docs",
+            metavar="DIR",
+            parser=some_path,
+            help="Ingest this folder first and search only it.",
+            show_default=False,
+        ),
     ] = None,
     source: Annotated[
         list[str] | None,

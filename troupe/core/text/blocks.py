@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Final
 
@@ -14,8 +14,12 @@ _UNDERLINE: Final = re.compile(r" {0,3}(?:=+|-{3,}|~{3,}|\^{3,})[ \t]*$")
 _ITEM: Final = re.compile(r"[ \t]*(?:[-*+•‣◦–]|\d{1,3}[.)]|[a-zA-Z][.)])[ \t]+")
 _QUOTE: Final = re.compile(r"[ \t]*(?:>[ \t]?)+")
 _RULE: Final = re.compile(r"[ \t]*\|?[ \t:|+=_*~^-]+\|?[ \t]*$")
-# `name: value` or `name = value`; several lines of them are a list.
-_PAIR: Final = re.compile(r"[ \t]*(?![#>|])[^\s:=|.!?][^:=|.!?\n]{0,40}?[ \t]*(?:[:：][ \t]+|=[ \t]*)(?=[^\s=:])")  # noqa: RUF001
+# `name: value`, `name = value`, `name ..... value` or, with a tab, a column; several lines of them are a list.
+_PAIR: Final = re.compile(
+    r"[ \t]*(?![#>|])[^\s:=|.!?][^:=|.!?\n\t]{0,40}?(?: *(?:[:：][ \t]+|=[ \t]*|\.{3,}[ \t]*)|\t+)(?=[^\s=:.])"  # noqa: RUF001
+)
+# Names the pairs below it: `[lease]` or `lease:`.
+_SECTION: Final = re.compile(r"[ \t]*(?:\[+(?P<table>[^\[\]\n]{1,60})\]+|(?P<key>[^\s:|#>][^:|\n]{0,40}):)[ \t]*$")
 
 
 class Kind(Enum):
@@ -32,7 +36,7 @@ class Kind(Enum):
 class Block:
     """A block at code points `start` to `end` of its text, without list marker and outer table bars.
 
-    `columns` is the row that names the columns of a table's row; empty where none does.
+    `columns` is the row that names the columns of a table's row, or what names a list of pairs; empty where none does.
     """
 
     kind: Kind
@@ -49,7 +53,7 @@ def blocks(text: str) -> list[Block]:
         if block is None:
             open_block = False
         elif block.kind is Kind.PARAGRAPH and open_block:
-            found[-1] = Block(found[-1].kind, found[-1].start, block.end)
+            found[-1] = replace(found[-1], end=block.end)
         else:
             found.append(block)
             open_block = block.kind in (Kind.PARAGRAPH, Kind.ITEM)
@@ -68,7 +72,7 @@ def is_pair(line: str) -> bool:
 
 def _lines(text: str) -> Iterator[Block | None]:
     """A block a line; None where the block above ends."""
-    fence = columns = ""
+    fence = columns = section = ""
     spans = _spans(text)
     lines = [text[start:end] for start, end in spans]
     for index, (start, end) in enumerate(spans):
@@ -91,9 +95,14 @@ def _lines(text: str) -> Iterator[Block | None]:
             row = _row(lines, index, start, columns)
             columns = text[row.start : row.end] if row.kind is Kind.HEADING else columns
             yield row
+        elif named := _section(lines, index):
+            section = named
+            yield None
         else:
             columns = ""
-            yield _spoken(lines, index, start, end)
+            block = _spoken(lines, index, start, end, section)
+            section = section if block.columns else ""
+            yield block
 
 
 def _is_heading(lines: Sequence[str], index: int) -> bool:
@@ -112,12 +121,19 @@ def _row(lines: Sequence[str], index: int, start: int, columns: str) -> Block:
     return Block(Kind.HEADING if heading else Kind.ROW, start, start + len(text), "" if heading else columns)
 
 
-def _spoken(lines: Sequence[str], index: int, start: int, end: int) -> Block:
+def _section(lines: Sequence[str], index: int) -> str:
+    """What a line names the pairs below it, if it does."""
+    found = _SECTION.match(lines[index]) if is_pair(_at(lines, index + 1)) else None
+    return (found["table"] or found["key"]).strip() if found else ""
+
+
+def _spoken(lines: Sequence[str], index: int, start: int, end: int, section: str) -> Block:
     line = lines[index]
     if item := _ITEM.match(line):
         return Block(Kind.ITEM, start + item.end(), end)
-    if is_pair(line) and (is_pair(_at(lines, index - 1)) or is_pair(_at(lines, index + 1))):
-        return Block(Kind.ITEM, start, end)
+    beside = (_at(lines, index - 1), _at(lines, index + 1))
+    if is_pair(line) and any(is_pair(other) or _SECTION.match(other) for other in beside):
+        return Block(Kind.ITEM, start, end, section)
     quote = _QUOTE.match(line)
     return Block(Kind.PARAGRAPH, start + (quote.end() if quote else 0), end)
 
