@@ -149,7 +149,10 @@ class BackendPool:
         self._waiting.pop(call, None)
 
     def _pick(self) -> BackendConnection | None:
-        """The next in turn of a healthy backend; of any, when none is: it says best what is wrong with it."""
+        """The next in turn of a healthy backend; of any, when none is: it says best what is wrong with it.
+
+        None where the healthy ones are full, whatever room the others have.
+        """
         unwell: BackendConnection | None = None
         for _ in self._slots:
             self._next = (self._next + 1) % len(self._slots)
@@ -160,7 +163,7 @@ class BackendPool:
             if slot.healthy:
                 return connection
             unwell = unwell or connection
-        return unwell
+        return None if any(slot.healthy for slot in self._slots) else unwell
 
     def _one_more(self) -> _Slot | None:
         """The place that is being opened since the others are full; one at a time."""
@@ -169,7 +172,8 @@ class BackendPool:
             return opening
         # Where fewest are; a backend that cannot be reached has none, and its own places to try.
         counts = {address: count for address, count in self.connections.items() if count}
-        address = min(counts, key=counts.__getitem__)
+        healthy = [address for address, is_healthy in self.healthy.items() if is_healthy]
+        address = min(healthy or counts, key=counts.__getitem__)
         if counts[address] >= self._max_connections_per_backend:
             return None
         beside = next(slot for slot in self._slots if slot.address == address and slot.beside is None)
