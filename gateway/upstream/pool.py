@@ -240,15 +240,22 @@ class BackendPool:
             raise
 
     def _watch_health(self, slot: _Slot, connection: BackendConnection) -> None:
-        if slot.connection is connection and connection.has_room:
+        if slot.connection is not connection:
+            return
+        if connection.has_room:
             slot.watch = HealthWatch(connection, lambda watch: self._watch_again(slot, connection, watch))
+        else:
+            self._watch_later(slot, connection)
+
+    def _watch_later(self, slot: _Slot, connection: BackendConnection) -> None:
+        later = self._reconnect.max_backoff_seconds
+        asyncio.get_running_loop().call_later(later, self._watch_health, slot, connection)
 
     def _watch_again(self, slot: _Slot, connection: BackendConnection, ended: HealthWatch) -> None:
         if slot.watch is ended:
             slot.watch = None
             if ended.told:
-                later = self._reconnect.max_backoff_seconds
-                asyncio.get_running_loop().call_later(later, self._watch_health, slot, connection)
+                self._watch_later(slot, connection)
 
     async def _back_off(self, slot: _Slot, seconds: float) -> None:
         slot.wanted.clear()

@@ -240,6 +240,36 @@ async def test_a_backend_that_does_not_serve_gets_no_calls_because_a_healthy_one
             assert beyond.refused.is_set()
 
 
+async def test_the_health_is_watched_again_when_a_full_connection_has_room_again() -> None:
+    """The backend ends the watch and takes no more than the one call that is open; then that ends."""
+    watched = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async def read(kind: int, flags: int, stream_id: int) -> None:
+            await reader.readuntil(struct.pack(">BBI", kind, flags, stream_id))
+
+        unavailable = hpack_blocks.encode([(b":status", b"200"), (b"grpc-status", b"14")])
+        writer.write(http2.settings({}))
+        await read(http2.SETTINGS, http2.ACK, 0)
+        await read(http2.DATA, http2.END_STREAM, 1)
+        await read(http2.DATA, http2.END_STREAM, 3)
+        writer.write(http2.settings({http2.MAX_CONCURRENT_STREAMS: 1}))
+        writer.write(http2.headers_frames(1, unavailable, end=True, max_frame_bytes=http2.DEFAULT_FRAME_BYTES))
+        await read(http2.SETTINGS, http2.ACK, 0)  # behind which it has tried once
+        writer.write(http2.headers_frames(3, unavailable, end=True, max_frame_bytes=http2.DEFAULT_FRAME_BYTES))
+        await read(http2.DATA, http2.END_STREAM, 5)
+        watched.set()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        policy = ReconnectPolicy(max_backoff_seconds=0)
+        pool = BackendPool(addresses=(address,), connections_per_backend=1, limits=ClientLimits(), reconnect=policy)
+        async with pool.running():
+            pool.connect(HoldingCaller())
+            await asyncio.wait_for(watched.wait(), 2)
+
+
 async def _attached(pool: BackendPool, address: str) -> None:
     caller = HoldingCaller()
     pool.connect(caller)
