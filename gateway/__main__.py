@@ -51,7 +51,11 @@ async def serve(settings: GatewaySettings, drain: Drain) -> None:
             max_message_bytes=settings.max_message_bytes,
             max_response_bytes=settings.max_response_bytes,
         ),
-        facades=Facades(max_body_bytes=settings.max_message_bytes, idle_seconds=settings.idle_stream_seconds),
+        facades=Facades(
+            max_body_bytes=settings.max_message_bytes,
+            max_response_bytes=settings.max_response_bytes,
+            idle_seconds=settings.idle_stream_seconds,
+        ),
         max_concurrent_calls=settings.max_concurrent_calls,
         observer=Observer(metrics, access_log=settings.access_log),
         assets=Assets.load(),

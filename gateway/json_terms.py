@@ -1,8 +1,14 @@
 """What the parser of protobuf says, in the terms of JSON: clients know nothing of the language of this server."""
 
 import re
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Final, TypeVar
+
+from google.protobuf import json_format
+
+from gateway.wire.dialect import ResponseError
+
+WrittenT = TypeVar("WrittenT")
 
 _NAMES: Final[Mapping[str, str]] = {
     "NoneType": "null",
@@ -48,3 +54,15 @@ def in_json_terms(problem: str) -> str:
     for pattern, term in _TERMS:
         problem = pattern.sub(term, problem)
     return re.sub(_NAME, lambda match: _NAMES[match[1]], problem)
+
+
+def written(write: Callable[[], WrittenT], name: str) -> WrittenT:
+    """What a message of that name is in JSON.
+
+    Raises:
+        ResponseError: it holds what JSON has not, such as NaN in a `Struct`, or a time beyond the calendar.
+    """
+    try:
+        return write()
+    except (json_format.Error, TypeError, ValueError) as error:
+        raise ResponseError(f"this {name} cannot be written in JSON: {in_json_terms(str(error))}") from None

@@ -11,7 +11,7 @@ from google.protobuf import json_format, message_factory
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import DecodeError, EncodeError, Message
 
-from gateway.json_terms import in_json_terms
+from gateway.json_terms import in_json_terms, written
 from gateway.methods import Method
 from gateway.wire.dialect import RequestError, ResponseError
 from gateway.wire.shown import shown
@@ -56,11 +56,10 @@ class JsonCodec:
         method = self._known()
         name = method.response.DESCRIPTOR.full_name
         try:
-            return _to_json(method.response.FromString(message), method.pool).encode()
+            response = method.response.FromString(message)
         except DecodeError as error:
             raise ResponseError(f"the backend sent what is no {name}: {error}") from None
-        except (json_format.Error, TypeError, ValueError) as error:
-            raise ResponseError(f"this {name} cannot be written in JSON: {in_json_terms(str(error))}") from None
+        return written(lambda: _to_json(response, method.pool).encode(), name)
 
     def _known(self) -> Method:
         if self._method is None:

@@ -30,5 +30,5 @@ def read(output: StepOutput) -> Handover:
     try:
         fields = json.loads(output.data)
         return Handover(str(fields["question"]), str(fields["note"]))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return Handover()

@@ -1,13 +1,11 @@
 """Takes one document in: parsed, split, embedded, stored."""
 
-import asyncio
 import contextlib
 import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
-from weakref import WeakValueDictionary
 
 from agents.memory import ids
 from agents.memory.embedding import Embedder
@@ -56,7 +54,6 @@ class Ingestion:
         self._embedder = embedder
         self._parser = parser
         self._settings = settings
-        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._prepared = False
 
     async def join(
@@ -87,8 +84,7 @@ class Ingestion:
         source_version = _version_of(source)
         if known and not known.other_version and ids.is_attempt(known.version, source_version):
             return Ingested(pb.INGEST_STATUS_UNCHANGED, known)
-        turn = self._turns.setdefault(ids.document_id(project, source.uri), asyncio.Lock())
-        async with turn:
+        async with self._membership.turn_of(ids.document_id(project, source.uri)):
             for _ in range(_ATTEMPTS):
                 with contextlib.suppress(_InterferedError):
                     return await self._ingest(project, requested, source, report)

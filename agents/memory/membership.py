@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
+from weakref import WeakValueDictionary
 
 from agents.memory import ids
 from agents.memory.sources import is_marked, source_of
@@ -24,11 +25,19 @@ class HeldBySource:
 
 
 class Membership:
-    """Puts documents into sources. Its `turn` keeps it apart from what takes them out, in one process."""
+    """Puts documents into sources. Its turns keep what changes documents apart, in one process.
+
+    `turn` is for what takes documents out, `turn_of` for what replaces one; who needs both takes `turn_of` first.
+    """
 
     def __init__(self, *, store: MemoryStore) -> None:
         self.turn = asyncio.Lock()
         self._store = store
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    def turn_of(self, document_id: str) -> asyncio.Lock:
+        """The turn of one document."""
+        return self._turns.setdefault(document_id, asyncio.Lock())
 
     async def join(
         self, project: str, source: str, documents: Sequence[pb.DocumentSource]

@@ -50,13 +50,20 @@ class Removal:
         before_ms = _now_ms() - older_than_seconds * 1000
         broken_off = await self._store.list_broken_off()
         left = [document for document in broken_off if ids.begun_ms(document.other_version) <= before_ms]
-        for document in left:
-            await self._store.delete_passages(document.document_id, document.other_version, document.other_passages)
-            if document.passages:
-                await self._store.put_documents([replace(document, other_version="", other_passages=0)])
+        return sum([await self._clear(document) for document in left])
+
+    async def _clear(self, left: StoredDocument) -> bool:
+        """Deletes what was left of one document, unless that was replaced or deleted since it was listed."""
+        async with self._membership.turn_of(left.document_id), self._membership.turn:
+            now = await self._store.get_documents(left.project, [left.document_id])
+            if [(each.version, each.other_version) for each in now] != [(left.version, left.other_version)]:
+                return False
+            await self._store.delete_passages(left.document_id, left.other_version, left.other_passages)
+            if left.passages:
+                await self._store.put_documents([replace(left, other_version="", other_passages=0)])
             else:
-                await self._store.delete_records([document])
-        return len(left)
+                await self._store.delete_records([left])
+            return True
 
     async def _release(self, project: str, holds: Sequence[Hold]) -> tuple[int, int]:
         """Documents that nothing else holds go before the holds do: what breaks off can be begun again."""

@@ -11,7 +11,7 @@ from agents.memory.errors import is_of_document
 from agents.memory.ingestion import Ingestion
 from agents.memory.membership import Membership
 from agents.memory.opening import open_document
-from agents.memory.paging import page_token, read_page_token
+from agents.memory.paging import page_token, read_page_token, read_place
 from agents.memory.parser import Parser
 from agents.memory.removal import Removal
 from agents.memory.search import MemorySearcher
@@ -104,8 +104,8 @@ class MemoryServicer(MemoryServiceServicer):
     async def ListSources(self, request: pb.ListSourcesRequest, context: Context) -> pb.ListSourcesResponse:
         """Lists a page of sources."""
         project, size = request.project or DEFAULT_PROJECT, request.page_size or _DEFAULT_PAGE
-        listing = (project, "sources")
-        after = int(read_page_token(listing, request.page_token) or "0")
+        listing = (project, "", "sources")  # longer than those of documents: no source's name makes it one of them
+        after = read_place(listing, request.page_token)
         held = await self._membership.sources(project)
         page = [
             pb.Source(name=each.name, documents=each.documents, passages=each.passages)

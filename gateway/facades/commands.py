@@ -65,7 +65,7 @@ class Order:
         from_fields(request, values, COMMANDS[name].fields, name)
         return cls(name, request)
 
-    def asked(self, head: RequestHead) -> Asked:
+    def asked(self, head: RequestHead, *, max_response_bytes: int) -> Asked:
         """The call that it asks for."""
         command = COMMANDS[self.name]
         dialect = JsonCall(
@@ -73,6 +73,7 @@ class Order:
             request=lambda _body: self.request,
             response=command.response,
             answer=self._answer,
+            max_response_bytes=max_response_bytes,
             failed=self.failed,
             default_timeout_seconds=_TIMEOUT_SECONDS,
         )

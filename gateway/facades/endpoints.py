@@ -20,7 +20,7 @@ class Endpoint:
         return calls(self._asked, downstream)
 
 
-def run_task(head: RequestHead, query: bytes, *, max_body_bytes: int) -> Endpoint:
+def run_task(head: RequestHead, query: bytes, *, max_body_bytes: int, max_response_bytes: int) -> Endpoint:
     """`POST /run-task`.
 
     Raises:
@@ -32,12 +32,13 @@ def run_task(head: RequestHead, query: bytes, *, max_body_bytes: int) -> Endpoin
         request=requests.run_task,
         response=pb.SubmitTaskResponse,
         answer=_submitted,
+        max_response_bytes=max_response_bytes,
         max_body_bytes=max_body_bytes,
     )
     return Endpoint("SubmitTask", dialect)
 
 
-def metrics(head: RequestHead, segment: bytes, query: bytes) -> Endpoint:
+def metrics(head: RequestHead, segment: bytes, query: bytes, *, max_response_bytes: int) -> Endpoint:
     """`GET /metrics/{task_id}`.
 
     Raises:
@@ -45,7 +46,13 @@ def metrics(head: RequestHead, segment: bytes, query: bytes) -> Endpoint:
     """
     requests.no_query(query)
     request = pb.GetTaskMetricsRequest(task_id=requests.task_id_of(segment))
-    dialect = JsonCall(head, request=lambda _body: request, response=pb.GetTaskMetricsResponse, answer=_metrics_fields)
+    dialect = JsonCall(
+        head,
+        request=lambda _body: request,
+        response=pb.GetTaskMetricsResponse,
+        answer=_metrics_fields,
+        max_response_bytes=max_response_bytes,
+    )
     return Endpoint("GetTaskMetrics", dialect)
 
 

@@ -43,9 +43,11 @@ class _Events(WatchCall):
 
     name: ClassVar[str] = "sse"
 
-    def __init__(self, head: RequestHead, request: pb.WatchTaskRequest, *, reconnects: bool) -> None:
+    def __init__(
+        self, head: RequestHead, request: pb.WatchTaskRequest, *, max_response_bytes: int, reconnects: bool
+    ) -> None:
         """`reconnects`: the client connects again by itself, and would never try again if it was told 503."""
-        super().__init__(head, request)
+        super().__init__(head, request, max_response_bytes=max_response_bytes)
         self.committed = False
         """Whether the client has seen the head of the response."""
         self._reconnects = reconnects
@@ -86,9 +88,15 @@ class EventStream:
     """
 
     def __init__(
-        self, head: RequestHead, request: pb.WatchTaskRequest, *, reconnects: bool, idle_seconds: float
+        self,
+        head: RequestHead,
+        request: pb.WatchTaskRequest,
+        *,
+        max_response_bytes: int,
+        reconnects: bool,
+        idle_seconds: float,
     ) -> None:
-        self._events = _Events(head, request, reconnects=reconnects)
+        self._events = _Events(head, request, max_response_bytes=max_response_bytes, reconnects=reconnects)
         self._idle_seconds = idle_seconds
         self._downstream: Downstream
         self._call: OpenedCall | None = None

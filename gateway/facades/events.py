@@ -29,8 +29,8 @@ class NamedEvent:
 class EventReader:
     """Events out of the gRPC body of `WatchTask`."""
 
-    def __init__(self) -> None:
-        self._responses = MessageReader(pb.WatchTaskResponse)
+    def __init__(self, *, max_response_bytes: int) -> None:
+        self._responses = MessageReader(pb.WatchTaskResponse, max_response_bytes=max_response_bytes)
 
     def feed(self, data: bytes) -> list[NamedEvent]:
         """The events that are whole with the next bytes.
@@ -44,10 +44,10 @@ class EventReader:
 class WatchCall(TaskCall):
     """The dialect of a call that watches a task."""
 
-    def __init__(self, head: RequestHead, request: pb.WatchTaskRequest) -> None:
+    def __init__(self, head: RequestHead, request: pb.WatchTaskRequest, *, max_response_bytes: int) -> None:
         super().__init__(head)
         self._request = request
-        self._events = EventReader()
+        self._events = EventReader(max_response_bytes=max_response_bytes)
         self._last_name = ""  # of the newest event
 
     def response(self, data: bytes) -> bytes:

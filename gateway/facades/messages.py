@@ -8,6 +8,8 @@ from google.protobuf import json_format
 from google.protobuf.message import DecodeError, Message
 
 from gateway.facades.failure import JSON_HEADERS, Failure
+from gateway.json_terms import written
+from gateway.wire.connect import response_too_large
 from gateway.wire.dialect import Ending, Opening, RequestError, ResponseError, ResponseHead
 from gateway.wire.framing import MessageCutter, MessageLimitError, message_frame
 from gateway.wire.hpack_blocks import Headers
@@ -22,7 +24,6 @@ from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
 MessageT = TypeVar("MessageT", bound=Message)
 
 _SERVICE: Final = pb.DESCRIPTOR.services_by_name["OrchestratorService"].full_name
-_MAX_RESPONSE_BYTES: Final = 64 << 20
 _OWN: Final[Headers] = (
     (b"te", b"trailers"),
     (b"content-type", b"application/grpc"),
@@ -39,20 +40,18 @@ def to_fields(message: Message) -> dict[str, Any]:
     """A message as protobuf JSON, under the names of the contract.
 
     Raises:
-        ResponseError: it holds what JSON has not, such as NaN in a `Struct`.
+        ResponseError: it holds what JSON has not.
     """
-    try:
-        return json_format.MessageToDict(message, preserving_proto_field_name=True)
-    except json_format.Error as error:
-        raise ResponseError(f"the backend's answer cannot be written as JSON ({error})") from None
+    name = message.DESCRIPTOR.full_name
+    return written(lambda: json_format.MessageToDict(message, preserving_proto_field_name=True), name)
 
 
 class MessageReader(Generic[MessageT]):
     """Reads the messages of a kind out of a gRPC body."""
 
-    def __init__(self, kind: type[MessageT]) -> None:
+    def __init__(self, kind: type[MessageT], *, max_response_bytes: int) -> None:
         self._kind = kind
-        self._cutter = MessageCutter(max_message_bytes=_MAX_RESPONSE_BYTES)
+        self._cutter = MessageCutter(max_message_bytes=max_response_bytes)
 
     def feed(self, data: bytes) -> list[MessageT]:
         """The messages that are whole with the next bytes.
@@ -63,7 +62,7 @@ class MessageReader(Generic[MessageT]):
         try:
             return [self._read(flags, message) for flags, message in self._cutter.feed(data)]
         except MessageLimitError as error:
-            raise ResponseError(f"a message of the backend has {error}", Code.RESOURCE_EXHAUSTED) from None
+            raise response_too_large(f"a message of the backend has {error}") from None
 
     def _read(self, flags: int, message: bytes) -> MessageT:
         if flags:
@@ -131,6 +130,7 @@ class JsonCall(TaskCall):
         request: Callable[[bytes], Message],
         response: type[Message],
         answer: Callable[[Any], object],
+        max_response_bytes: int,
         failed: Callable[[Failure], object] = Failure.answer,
         max_body_bytes: int = 0,
         default_timeout_seconds: float | None = None,
@@ -145,7 +145,7 @@ class JsonCall(TaskCall):
         self._failed = failed
         self._max_body_bytes = max_body_bytes
         self._body = bytearray()
-        self._reader = MessageReader(response)
+        self._reader = MessageReader(response, max_response_bytes=max_response_bytes)
         self._json = b""
 
     def open(self) -> Opening:

@@ -1,6 +1,7 @@
 """Which facade a request wants: paths without a dot."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
 from gateway.facades import docs_page, endpoints, handshake, openapi, requests
@@ -21,11 +22,12 @@ _NO_CACHE: Final = (b"cache-control", b"no-cache")
 class Facades:
     """Finds the facade for a request's head."""
 
-    def __init__(self, *, max_body_bytes: int, idle_seconds: float) -> None:
+    def __init__(self, *, max_body_bytes: int, max_response_bytes: int, idle_seconds: float) -> None:
         """`idle_seconds`: how often a stream on which nothing happens gives a sign of life."""
         self._max_body_bytes = max_body_bytes
+        self._max_response_bytes = max_response_bytes
         self._idle_seconds = idle_seconds
-        self._socket_limits = SocketLimits(ping_seconds=idle_seconds)
+        self._socket_limits = SocketLimits(max_response_bytes=max_response_bytes, ping_seconds=idle_seconds)
         document = openapi.document(max_body_bytes=max_body_bytes)
         self._pages: Mapping[bytes, Page] = {
             b"/openapi.json": Page(200, (JSON_HEADERS[0], _NO_CACHE, *JSON_HEADERS[2:]), openapi.encode(document)),
@@ -33,7 +35,7 @@ class Facades:
         }
         self._of_tasks: Mapping[bytes, Callable[[RequestHead, bytes, bytes], Facade | Page]] = {
             b"stream": self._stream,
-            b"metrics": endpoints.metrics,
+            b"metrics": partial(endpoints.metrics, max_response_bytes=max_response_bytes),
             b"ws": self._socket,
         }
 
@@ -45,7 +47,7 @@ class Facades:
                 return _with(head, b"GET, HEAD", self._pages[path])
             if path == b"/run-task":
                 return _wrong_method(head, b"POST") or endpoints.run_task(
-                    head, query, max_body_bytes=self._max_body_bytes
+                    head, query, max_body_bytes=self._max_body_bytes, max_response_bytes=self._max_response_bytes
                 )
             match path.split(b"/"):
                 case [b"", kind, segment] if kind in self._of_tasks and segment:
@@ -57,7 +59,13 @@ class Facades:
     def _stream(self, head: RequestHead, segment: bytes, query: bytes) -> Facade:
         cursor = requests.cursor(head, query)
         request = _watch_request(segment, cursor)
-        return EventStream(head, request, reconnects=cursor.reconnects, idle_seconds=self._idle_seconds)
+        return EventStream(
+            head,
+            request,
+            max_response_bytes=self._max_response_bytes,
+            reconnects=cursor.reconnects,
+            idle_seconds=self._idle_seconds,
+        )
 
     def _socket(self, head: RequestHead, segment: bytes, query: bytes) -> Facade | Page:
         return handshake.refusal(head) or TaskSocket(

@@ -36,6 +36,8 @@ BROKEN: Final = 1011
 class SocketLimits:
     """What a client may ask of a socket."""
 
+    max_response_bytes: int
+    """Of a message of the backend."""
     ping_seconds: float = 15
     close_seconds: float = 2
     max_message_bytes: int = 64 << 10
@@ -51,8 +53,15 @@ class _Events(WatchCall):
 
     name: ClassVar[str] = "websocket"
 
-    def __init__(self, head: RequestHead, request: pb.WatchTaskRequest, *, frame: Callable[[str], bytes]) -> None:
-        super().__init__(head, request)
+    def __init__(
+        self,
+        head: RequestHead,
+        request: pb.WatchTaskRequest,
+        *,
+        max_response_bytes: int,
+        frame: Callable[[str], bytes],
+    ) -> None:
+        super().__init__(head, request, max_response_bytes=max_response_bytes)
         self.failure: Failure | None = None
         self._frame = frame
 
@@ -78,7 +87,7 @@ class TaskSocket:
         self._task_id = request.task_id
         self._limits = limits
         self._peer = Connection(ConnectionType.SERVER)
-        self._events = _Events(head, request, frame=self._frame)
+        self._events = _Events(head, request, max_response_bytes=limits.max_response_bytes, frame=self._frame)
         self._downstream: Downstream
         self._calls: OpenCall
         self._watch: Upload | None = None
@@ -213,7 +222,8 @@ class TaskSocket:
 
         # It goes on when the client has gone: who cancels a task and leaves means it.
         self._waiting += 1
-        self._calls(order.asked(self._head), Diverted(ended=answered)).body_ended()
+        asked = order.asked(self._head, max_response_bytes=self._limits.max_response_bytes)
+        self._calls(asked, Diverted(ended=answered)).body_ended()
 
     def _frame(self, text: str) -> bytes:
         return self._peer.send(TextMessage(data=text))

@@ -149,7 +149,10 @@ class BackendPool:
         self._waiting.pop(call, None)
 
     def _pick(self) -> BackendConnection | None:
-        """The next in turn of a healthy backend; of any, when none is: it says best what is wrong with it."""
+        """The next in turn of a healthy backend; of any, when none is: it says best what is wrong with it.
+
+        None where the healthy ones are full, whatever room the others have.
+        """
         unwell: BackendConnection | None = None
         for _ in self._slots:
             self._next = (self._next + 1) % len(self._slots)
@@ -160,7 +163,7 @@ class BackendPool:
             if slot.healthy:
                 return connection
             unwell = unwell or connection
-        return unwell
+        return None if any(slot.healthy for slot in self._slots) else unwell
 
     def _one_more(self) -> _Slot | None:
         """The place that is being opened since the others are full; one at a time."""
@@ -169,7 +172,8 @@ class BackendPool:
             return opening
         # Where fewest are; a backend that cannot be reached has none, and its own places to try.
         counts = {address: count for address, count in self.connections.items() if count}
-        address = min(counts, key=counts.__getitem__)
+        healthy = [address for address, is_healthy in self.healthy.items() if is_healthy]
+        address = min(healthy or counts, key=counts.__getitem__)
         if counts[address] >= self._max_connections_per_backend:
             return None
         beside = next(slot for slot in self._slots if slot.address == address and slot.beside is None)
@@ -236,15 +240,22 @@ class BackendPool:
             raise
 
     def _watch_health(self, slot: _Slot, connection: BackendConnection) -> None:
-        if slot.connection is connection and connection.has_room:
+        if slot.connection is not connection:
+            return
+        if connection.has_room:
             slot.watch = HealthWatch(connection, lambda watch: self._watch_again(slot, connection, watch))
+        else:
+            self._watch_later(slot, connection)
+
+    def _watch_later(self, slot: _Slot, connection: BackendConnection) -> None:
+        later = self._reconnect.max_backoff_seconds
+        asyncio.get_running_loop().call_later(later, self._watch_health, slot, connection)
 
     def _watch_again(self, slot: _Slot, connection: BackendConnection, ended: HealthWatch) -> None:
         if slot.watch is ended:
             slot.watch = None
             if ended.told:
-                later = self._reconnect.max_backoff_seconds
-                asyncio.get_running_loop().call_later(later, self._watch_health, slot, connection)
+                self._watch_later(slot, connection)
 
     async def _back_off(self, slot: _Slot, seconds: float) -> None:
         slot.wanted.clear()

@@ -20,13 +20,13 @@ from google.protobuf.message import EncodeError, Message
 
 from troupe.api.buf.validate import validate_pb2
 from troupe.api.common.v1.error_pb2 import ErrorReason
+from troupe.core.error_fitting import MAX_VIOLATIONS
 from troupe.core.errors import FieldViolation, TroupeError
 from troupe.core.json_values import FORMS, SHOWN_CHARS, is_integer, is_text, shown, shown_text
 from troupe.core.nearest import listed, suggestion
 
 MessageT = TypeVar("MessageT", bound=Message)
 
-_MAX_VIOLATIONS: Final = 20
 _WORDS: Final = re.compile(r"(?<!^)(?=[A-Z])")
 # Their JSON is no object of their fields.
 _WELL_KNOWN: Final = "google.protobuf."
@@ -78,7 +78,7 @@ def fill(message: MessageT, value: Any, *, path: str = "", pool: DescriptorPool 
         kind: Any = message.DESCRIPTOR
         check.message(value, kind, path)
     except _EnoughError:
-        check.violations.append(FieldViolation("", "and there may be more"))
+        raise _refused(check.violations, "; and there may be more") from None
     except RecursionError:
         raise _refused([FieldViolation(path, "is nested too deeply")]) from None
     if check.violations:
@@ -236,7 +236,7 @@ class _Check:
                 self._once_anywhere(inner, f"{path}[{place}]")
 
     def _add(self, path: str, description: str) -> None:
-        if len(self.violations) == _MAX_VIOLATIONS:
+        if len(self.violations) == MAX_VIOLATIONS:
             raise _EnoughError
         self.violations.append(FieldViolation(shown_text(path, 2 * SHOWN_CHARS), description))
 
@@ -255,6 +255,6 @@ def _no_object(value: Any, kind: Descriptor) -> str:
     return f"this is {shown(value)}, and no `{kind.name}` in JSON: an object in braces is expected"
 
 
-def _refused(violations: list[FieldViolation]) -> TroupeError:
+def _refused(violations: list[FieldViolation], more: str = "") -> TroupeError:
     problem = "; ".join(f"`{v.field}` {v.description}" if v.field else v.description for v in violations)
-    return TroupeError(ErrorReason.ERROR_REASON_INVALID_REQUEST, problem, violations=violations)
+    return TroupeError(ErrorReason.ERROR_REASON_INVALID_REQUEST, problem + more, violations=violations)

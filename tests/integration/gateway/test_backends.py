@@ -9,8 +9,10 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
+from grpc_health.v1 import health, health_pb2
 
 from gateway.upstream.connection import BackendConnection
+from gateway.upstream.health import HealthWatch
 from gateway.upstream.pool import BackendPool, ReconnectPolicy
 from gateway.wire import hpack_blocks, http2
 from gateway.wire.http2_client import ClientLimits
@@ -199,6 +201,84 @@ async def test_port_that_is_taken_is_said_plainly(gateway: str, tmp_path: Path) 
     assert gateway in text
     assert "TROUPE_GATEWAY__LISTEN" in text
     assert "Traceback" not in text
+
+
+class HoldingCaller(Caller):
+    """Keeps a stream open on the connection that it gets."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.address = ""
+
+    def attach(self, connection: BackendConnection) -> None:
+        self.address = connection.address
+        HealthWatch(connection, lambda _: None)
+
+
+async def test_a_backend_that_does_not_serve_gets_no_calls_because_a_healthy_one_is_full() -> None:
+    """It takes two streams on each of three connections, of which one is the watch of its health."""
+    servicer, options = health.aio.HealthServicer(), [("grpc.max_concurrent_streams", 2)]
+    async with serving_echo(Echo(), options=options) as well, serving_echo(Echo(), servicer=servicer) as unwell:
+        await servicer.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
+        pool = BackendPool(
+            addresses=(well, unwell),
+            connections_per_backend=1,
+            limits=ClientLimits(),
+            reconnect=ReconnectPolicy(),
+            max_connections_per_backend=3,
+        )
+
+        async def known() -> bool:
+            return pool.connections == {well: 1, unwell: 1} and pool.healthy == {well: True, unwell: False}
+
+        async with pool.running():
+            await until(known)
+            for _ in range(5):
+                await _attached(pool, well)
+            beyond = HoldingCaller()
+            pool.connect(beyond)
+            assert beyond.refused.is_set()
+
+
+async def test_the_health_is_watched_again_when_a_full_connection_has_room_again() -> None:
+    """The backend ends the watch and takes no more than the one call that is open; then that ends."""
+    watched = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async def read(kind: int, flags: int, stream_id: int) -> None:
+            await reader.readuntil(struct.pack(">BBI", kind, flags, stream_id))
+
+        unavailable = hpack_blocks.encode([(b":status", b"200"), (b"grpc-status", b"14")])
+        writer.write(http2.settings({}))
+        await read(http2.SETTINGS, http2.ACK, 0)
+        await read(http2.DATA, http2.END_STREAM, 1)
+        await read(http2.DATA, http2.END_STREAM, 3)
+        writer.write(http2.settings({http2.MAX_CONCURRENT_STREAMS: 1}))
+        writer.write(http2.headers_frames(1, unavailable, end=True, max_frame_bytes=http2.DEFAULT_FRAME_BYTES))
+        await read(http2.SETTINGS, http2.ACK, 0)  # behind which it has tried once
+        writer.write(http2.headers_frames(3, unavailable, end=True, max_frame_bytes=http2.DEFAULT_FRAME_BYTES))
+        await read(http2.DATA, http2.END_STREAM, 5)
+        watched.set()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        policy = ReconnectPolicy(max_backoff_seconds=0)
+        pool = BackendPool(addresses=(address,), connections_per_backend=1, limits=ClientLimits(), reconnect=policy)
+        async with pool.running():
+            pool.connect(HoldingCaller())
+            await asyncio.wait_for(watched.wait(), 2)
+
+
+async def _attached(pool: BackendPool, address: str) -> None:
+    caller = HoldingCaller()
+    pool.connect(caller)
+
+    async def answered() -> bool:
+        return bool(caller.address) or caller.refused.is_set()
+
+    await until(answered)
+    assert caller.address == address
 
 
 class SilentBackend:

@@ -103,6 +103,17 @@ async def test_too_large() -> None:
     assert (response.status, error(response)["reason"]) == (413, "MESSAGE_TOO_LARGE")
 
 
+async def test_responses_are_bounded() -> None:
+    async with task_server() as (_, backend), serving_gateway(backend, max_response_bytes=20) as address:
+        short = await fetch(address, "GET", f"/metrics/{TASK_ID}")
+        long = await post(address, b'{"user_input": "why?"}')
+        stream = await fetch(address, "GET", STREAM)
+    assert short.status == 200
+    for response in (long, stream):
+        assert (response.status, error(response)["code"]) == (429, "RESOURCE_EXHAUSTED")
+        assert "`max_response_bytes`" in error(response)["message"]
+
+
 @pytest.mark.parametrize(
     ("method", "path", "allow"),
     [

@@ -166,7 +166,7 @@ async def test_documents_are_listed_in_pages_by_uri(client: "MemoryServiceAsyncS
     assert listed == sorted(uris)
 
 
-@pytest.mark.parametrize("token", ["nonsense", "W10=", "WyJvdGhlciIsICJhIl0=", "ü"])
+@pytest.mark.parametrize("token", ["nonsense", "W10=", "WyJvdGhlciIsICJhIl0=", "ü", "W1tb" * 512])
 async def test_a_bad_page_token_is_refused(client: "MemoryServiceAsyncStub", token: str) -> None:
     request = pb.ListDocumentsRequest(project="pages", page_token=token)
     code, reason, message = await reason_of(client.ListDocuments(request))

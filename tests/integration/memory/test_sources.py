@@ -4,11 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
+import grpc
+import grpc.aio
 import pytest
 
 from agents.memory.settings import MemorySettings
 from tests.support.milvus import MilvusServer, WordEmbedder, memory
 from troupe.api.memory.v1 import memory_service_pb2 as pb
+from troupe.core.errors import TroupeError
 
 if TYPE_CHECKING:  # a name of the stub file only
     from troupe.api.memory.v1.memory_service_pb2_grpc import MemoryServiceAsyncStub
@@ -45,6 +48,27 @@ async def listed(client: "MemoryServiceAsyncStub", project: str, source: str | N
 async def sources(client: "MemoryServiceAsyncStub", project: str) -> list[tuple[str, int]]:
     reply = await client.ListSources(pb.ListSourcesRequest(project=project))
     return [(source.name, source.documents) for source in reply.sources]
+
+
+async def test_a_token_of_documents_is_none_of_sources(client: "MemoryServiceAsyncStub") -> None:
+    await ingest(client, "tokens", "sources", BASEL, BERN)
+    documents = pb.ListDocumentsRequest(project="tokens", source="sources", page_size=1)
+    token = (await client.ListDocuments(documents)).next_page_token
+    request = pb.ListSourcesRequest(project="tokens", page_token=token)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await client.ListSources(request)
+    error = TroupeError.from_rpc(caught.value)
+    assert (error.code, error.reason_name) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_PAGE_TOKEN")
+
+
+async def test_sources_are_listed_in_pages(client: "MemoryServiceAsyncStub") -> None:
+    for name in ("a", "b", "c"):
+        await ingest(client, "source-pages", name, BASEL)
+    first = await client.ListSources(pb.ListSourcesRequest(project="source-pages", page_size=2))
+    request = pb.ListSourcesRequest(project="source-pages", page_size=2, page_token=first.next_page_token)
+    second = await client.ListSources(request)
+    assert [[source.name for source in page.sources] for page in (first, second)] == [["a", "b"], ["c"]]
+    assert not second.next_page_token
 
 
 async def test_a_folder_inside_of_another_takes_nothing_away(milvus_server: MilvusServer) -> None:

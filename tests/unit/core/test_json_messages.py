@@ -15,6 +15,7 @@ from troupe.api.common.v1.step_pb2 import Step
 from troupe.api.inference.v1 import inference_service_pb2 as inference
 from troupe.api.memory.v1 import memory_service_pb2 as memory
 from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
+from troupe.core.error_fitting import MAX_VIOLATIONS
 from troupe.core.errors import TroupeError
 from troupe.core.json_messages import read_json
 from troupe.core.nearest import suggestion
@@ -133,7 +134,9 @@ def test_all_is_told_at_once_and_never_too_much() -> None:
     two = refused({"task": {"inptu": "x"}, "requestID": "r"}, SUBMIT)
     assert [violation.field for violation in two.violations] == ["task.inptu", "requestID"]
     many = refused({f"{'x' * 100_000}{place}": "y" * 100_000 for place in range(50)}, SUBMIT)
-    assert len(many.violations) == 21
+    assert len(many.violations) == MAX_VIOLATIONS
+    assert all(violation.field for violation in many.violations)
+    assert many.message.endswith("; and there may be more")
     assert len(many.message) < 10_000
 
 

@@ -5,12 +5,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from gateway.facades import docs_page, openapi
 from gateway.facades.commands import COMMANDS, Order
 from gateway.facades.events import EVENT_NAMES, EventReader, NamedEvent
 from gateway.facades.failure import Failure
 from gateway.facades.messages import to_fields
+from gateway.wire.dialect import ResponseError
 from gateway.wire.framing import message_frame
 from gateway.wire.status import Code
 from tests.support.json_schema import SchemaChecker
@@ -87,6 +91,12 @@ def test_numbers_that_json_has_not() -> None:
     assert CHECKER.problems(schema("TaskMetrics"), to_fields(metrics)) == []
 
 
+@pytest.mark.parametrize("message", [Timestamp(seconds=2**60), AnyMessage(type_url="type.googleapis.com/x.Unknown")])
+def test_what_json_has_not_is_told_in_its_terms(message: Message) -> None:
+    with pytest.raises(ResponseError, match=rf"^this {message.DESCRIPTOR.full_name} cannot be written in JSON: "):
+        to_fields(message)
+
+
 def test_errors_fit_their_schema() -> None:
     failure = Failure(Code.INVALID_ARGUMENT, "m", "R", {"a": "b"}, ({"field": "f", "description": "d"},))
     assert CHECKER.problems(schema("ErrorAnswer"), {"error": failure.fields()}) == []
@@ -104,7 +114,7 @@ def test_what_the_schema_allows_is_obeyed(name: str) -> None:
 
 def test_events_that_are_not_known_keep_their_place() -> None:
     newer = pb.WatchTaskResponse(events=[event_pb2.TaskEvent(sequence=4)]).SerializeToString()
-    reader, framed = EventReader(), message_frame(newer)
+    reader, framed = EventReader(max_response_bytes=1000), message_frame(newer)
     seen = [event for position in range(len(framed)) for event in reader.feed(framed[position : position + 1])]
     assert seen == [NamedEvent("unknown", 4, '{"sequence":"4"}')]
 

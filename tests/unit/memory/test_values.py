@@ -1,7 +1,9 @@
 """Filters, terms, page tokens, ids and the text that is put together again."""
 
+import base64
+
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from milvus_lite.search.filter.tokens import TokenKind, tokenize
 
@@ -10,7 +12,7 @@ from agents.memory.document import ParsedDocument
 from agents.memory.ingestion import embedded_text, passages_of
 from agents.memory.milvus.filters import all_of, equals, has_marks, mark, one_of, quoted
 from agents.memory.milvus.schema import has_bm25
-from agents.memory.paging import page_token, read_page_token
+from agents.memory.paging import page_token, read_page_token, read_place
 from agents.memory.parser import SplitDocument
 from agents.memory.reading import assemble
 from agents.memory.splitting import split
@@ -79,6 +81,8 @@ def test_page_tokens_come_back(uri: str, project: str) -> None:
 
 
 @given(st.text(min_size=1))
+@example(base64.b64encode(b"[" * 100_000).decode())
+@example(base64.b64encode(b'["default", "\\ud800"]').decode())
 def test_other_tokens_are_refused(token: str) -> None:
     with pytest.raises(TroupeError) as caught:
         read_page_token(["default"], token)
@@ -88,6 +92,19 @@ def test_other_tokens_are_refused(token: str) -> None:
 def test_a_token_of_another_project_is_refused() -> None:
     with pytest.raises(TroupeError):
         read_page_token(["default"], page_token(["other"], "a"))
+
+
+@given(st.integers(min_value=0, max_value=10**9 - 1))
+def test_places_come_back(place: int) -> None:
+    assert read_place(["default"], page_token(["default"], str(place))) == place
+    assert read_place(["default"], "") == 0
+
+
+@pytest.mark.parametrize("place", ["-5", "+5", " 5", "1_0", "٣", "²", "a.md", "9" * 5_000])
+def test_what_is_no_number_of_a_place_is_refused(place: str) -> None:
+    with pytest.raises(TroupeError) as caught:
+        read_place(["default"], page_token(["default"], place))
+    assert caught.value.reason_name == "INVALID_PAGE_TOKEN"
 
 
 def test_ids_follow_from_what_they_name() -> None:
