@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Final
+from typing import Any, Final
 
 from orchestrator.rpc.large_messages import LargeMessages
 from orchestrator.store.history import MESSAGE_BYTES, MOST_BYTES, History, LogPiece
@@ -41,6 +41,10 @@ class Readers:
         """See `History.check_place`."""
         async with self._at_once:
             await self._history.check_place(task_id, cursor, mark)
+
+    def broke_off(self, task: "asyncio.Task[Any] | None") -> bool:
+        """See `LargeMessages.broke_off`."""
+        return self.ahead.broke_off(task) or self.large.broke_off(task)
 
 
 class LogReader:

@@ -43,13 +43,15 @@ class OrchestratorServicer:
 
     async def RunTask(self, request: pb.RunTaskRequest, context: Context) -> AsyncIterator[bytes]:
         """Submits and watches."""
+        handler = asyncio.current_task()  # what is left of this may be closed by another
         self._hub.check_room()
         task_id = await self._submission.submit(request.task, request.request_id)
         try:
             async for response in self._hub.watch(task_id, 0):
                 yield response
         except (asyncio.CancelledError, GeneratorExit):  # the one while waiting, the other while sending
-            if request.on_disconnect == pb.ON_DISCONNECT_CANCEL and not self._drain.started:
+            stopped_here = self._drain.started or self._hub.broke_off(handler)
+            if request.on_disconnect == pb.ON_DISCONNECT_CANCEL and not stopped_here:
                 await self._cancel_abandoned(task_id)
             raise
 
