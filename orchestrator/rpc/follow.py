@@ -79,7 +79,7 @@ class WholeFollow(Follower):
         if unsure:
             await history.check_place(self.task_id, self._cursor, self._mark)
         piece = await history.read_log(self.task_id, self._cursor, self._piece)
-        self._piece = piece if piece.more else None
+        self._piece = piece.without_message() if piece.more else None
         self._cursor = piece.last_sequence
         if piece.message:
             self._mark = mark_of(piece.message)

@@ -69,7 +69,7 @@ class LogReader:
         async with AsyncExitStack() as room:
             most_bytes = await self._take_room(room)
             piece = await self._read(cursor, most_bytes)
-            size_bytes = len(piece.message)
+            size_bytes = piece.size_bytes
             if size_bytes > most_bytes:
                 at_once = self._readers.large.makes_room(size_bytes)
                 if not at_once:
@@ -77,11 +77,9 @@ class LogReader:
                 await room.enter_async_context(self._readers.large.room(size_bytes))
                 if not at_once:
                     piece = await self._read(cursor, most_bytes)
-            self._piece = piece  # and the one before is gone
+            self._piece = piece.without_message() if piece.more else None
             since = time.monotonic()
             yield piece
-            if not piece.more:
-                self._piece = None
             self._quick_bytes = self._quick_bytes + size_bytes if time.monotonic() - since < _QUICK_SECONDS else 0
 
     async def _take_room(self, room: AsyncExitStack) -> int:
