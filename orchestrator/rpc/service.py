@@ -8,7 +8,7 @@ from typing import Any
 import grpc.aio
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from orchestrator.directory import AgentDirectory
+from orchestrator.directory import AgentDirectory, works_in_worker
 from orchestrator.records import task_message
 from orchestrator.rpc.hub import Hub
 from orchestrator.rpc.pages import decode_page_token, encode_page_token
@@ -105,7 +105,12 @@ class OrchestratorServicer:
             for agent in server.agents.values()
         ]
         found += [
-            pb.AgentStatus(agent=known.descriptor, address=known.address, last_seen_time=_time(known.last_seen_ms))
+            pb.AgentStatus(
+                agent=known.descriptor,
+                address=known.address,
+                available=works_in_worker(known),
+                last_seen_time=_time(known.last_seen_ms),
+            )
             for known in self._directory.away.values()
         ]
         return pb.ListAgentsResponse(agents=sorted(found, key=lambda status: (status.agent.name, status.address)))
