@@ -43,7 +43,8 @@ _AGAIN: Final = timedelta(seconds=1)
 _DESCRIBE: Final = f"/{DESCRIPTOR.services_by_name['AgentService'].full_name}/Describe"
 # As `Step.agent` has it.
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-_HERE: Final = "this process"
+# What local agents have for an address, to whoever reads it.
+_IN_WORKER: Final = "a worker's own process"
 
 T = TypeVar("T")
 
@@ -101,7 +102,7 @@ class AgentDirectory:
             self._servers.append(server)
             self._tasks.append(asyncio.create_task(self._watch(server, channel)))
         if self._local is not None:
-            server = AgentServer(_HERE, self._local)
+            server = AgentServer(_IN_WORKER, self._local)
             self._servers.append(server)
             await self._set(server, {agent.name: agent for agent in self._local.descriptors()}, None)
         self._tasks.append(asyncio.create_task(self._keep_known()))
@@ -278,8 +279,13 @@ class AgentDirectory:
 
     def _withdrawn(self) -> list[str]:
         """What is written down of a server that answers, and that it does not offer any more."""
-        answering = {server.address for server in self._servers if server.available and server.address != _HERE}
+        answering = {server.address for server in self._servers if server.available and server.address != _IN_WORKER}
         return [name for name, agent in self.away.items() if agent.address in answering]
+
+
+def works_in_worker(known: KnownAgent) -> bool:
+    """Whether an agent that is known from elsewhere is one of a worker's own process, and that worker is there."""
+    return known.address == _IN_WORKER and known.age_ms < 2 * 1000 * _KNOWN_SECONDS
 
 
 def _offered(address: str, reply: DescribeResponse) -> Mapping[str, AgentDescriptor]:

@@ -84,7 +84,8 @@ class ModelDirectory:
             before = self._kinds
             try:
                 reply = await self._stub.ListModels(ListModelsRequest(), timeout=_TIMEOUT_SECONDS)
-                self._kinds = {model.name: model.kind for model in reply.models}
+                # grpc answers None where the bytes are no message, whatever its types say
+                self._kinds = {model.name: model.kind for model in reply.models} if reply is not None else None
             except grpc.aio.AioRpcError:
                 self._kinds = None
             self._asked_at = loop.time()

@@ -65,7 +65,8 @@ class Feed:
         """Follows a task behind a cursor; one that is followed already goes on as it was.
 
         With `terminal_only` nothing comes but one item that ends with the terminal event. `unsubmitted` says that the
-        task is about to be stored, so that there is no log to read yet; `forget` it when it was not.
+        task is about to be stored, so that there is no log to read yet; say `submitted` when it was, `forget` it when
+        it was not.
         """
         if self._closed or task_id in self._follows:
             return
@@ -78,6 +79,11 @@ class Feed:
         follow.topic = self._subscribe(task_id, follow)
         if not unsubmitted:
             self.queue_read(follow)
+
+    def submitted(self, task_id: str) -> None:
+        """The task is stored: from now on there is a log."""
+        if follow := self._follows.get(task_id):
+            follow.unsubmitted = False
 
     def forget(self, task_id: str) -> None:
         """Follows a task no more."""
@@ -160,6 +166,7 @@ class Feed:
         batch = list(islice(self._unread, self._reads_at_once))
         for follow in batch:
             del self._unread[follow]
+        unsubmitted = {follow for follow in batch if follow.unsubmitted}
         outcomes = await asyncio.gather(*(follow.read(self._history) for follow in batch), return_exceptions=True)
         items: list[FeedItem] = []
         failure: BaseException | None = None
@@ -170,7 +177,9 @@ class Feed:
                 items += outcome
                 self._after_read(follow, outcome)
             elif isinstance(outcome, TroupeError) and outcome.reason in _OF_ONE_TASK:
-                items += self._refused(follow, outcome)
+                if follow not in unsubmitted or outcome.reason != ErrorReason.ERROR_REASON_TASK_NOT_FOUND:
+                    self.forget(follow.task_id)
+                    items.append(FeedItem(follow.task_id, b"", False, outcome))
             else:
                 failure = outcome
                 self._unread[follow] = None
@@ -188,9 +197,3 @@ class Feed:
             self._unread[follow] = None
         else:
             self._ready[follow] = None  # for what came while the log was read
-
-    def _refused(self, follow: Follow, error: TroupeError) -> list[FeedItem]:
-        if follow.unsubmitted and error.reason == ErrorReason.ERROR_REASON_TASK_NOT_FOUND:
-            return []
-        self.forget(follow.task_id)
-        return [FeedItem(follow.task_id, b"", False, error)]

@@ -37,7 +37,7 @@ class Queue(Protocol):
 class WholeFollow(Follower):
     """Every event behind a cursor."""
 
-    __slots__ = ("_cursor", "_mark", "_piece", "_queue", "task_id", "topic", "unsubmitted", "waiting_bytes")
+    __slots__ = ("_cursor", "_mark", "_piece", "_queue", "_unsure", "task_id", "topic", "unsubmitted", "waiting_bytes")
 
     topic: Topic
 
@@ -51,11 +51,12 @@ class WholeFollow(Follower):
         self._cursor = cursor
         self._mark = b""
         self._piece: LogPiece | None = None
+        self._unsure = False
 
     @property
     def must_read(self) -> bool:
         """Whether the log goes on, or something was missed."""
-        return self.stale or self._piece is not None
+        return self.stale or self._unsure or self._piece is not None
 
     def wake(self, size_bytes: int) -> None:
         """Queues the task."""
@@ -74,12 +75,13 @@ class WholeFollow(Follower):
 
     async def read(self, history: History) -> Sequence[FeedItem]:
         """The next piece."""
-        unsure = self.stale and self._mark
+        self._unsure = self._unsure or self.stale
         self.topic.join(self)
-        if unsure:
+        if self._unsure and self._mark:
             await history.check_place(self.task_id, self._cursor, self._mark)
+        self._unsure = False  # not before: the store may be away
         piece = await history.read_log(self.task_id, self._cursor, self._piece)
-        self._piece = piece if piece.more else None
+        self._piece = piece.without_message() if piece.more else None
         self._cursor = piece.last_sequence
         if piece.message:
             self._mark = mark_of(piece.message)

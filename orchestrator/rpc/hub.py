@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from orchestrator import metrics
 from orchestrator.rpc.coalescing import Coalescer
@@ -128,6 +128,10 @@ class Hub:
                 elif not watcher.stale and not await watcher.rang():
                     yield _checkpoint(task_id, cursor)
         raise draining_error()
+
+    def broke_off(self, task: "asyncio.Task[Any] | None") -> bool:
+        """Whether a task that watches was cancelled because its client did not read, and not because that left."""
+        return self._readers.broke_off(task)
 
     def open_feed(self, *, capacity_bytes: int) -> Feed:
         """A feed of many tasks; counts as one watcher.

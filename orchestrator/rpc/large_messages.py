@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
+from weakref import WeakSet
 
 from orchestrator import metrics
 from troupe.core.logs import get_logger
@@ -41,6 +42,7 @@ class LargeMessages:
         self._turn = asyncio.Lock()
         self._waiting = 0
         self._left = asyncio.Event()
+        self._broken_off: WeakSet[asyncio.Task[Any]] = WeakSet()
 
     def makes_room(self, size_bytes: int) -> bool:
         """Whether a message need not wait; where there is no room, some may be made for later."""
@@ -50,8 +52,12 @@ class LargeMessages:
             return True
         longest = self._next_to_go(size_bytes)
         if longest is not None and self._patience_left(longest) <= 0:
-            _break_off(longest)
+            self._break_off(longest)
         return False
+
+    def broke_off(self, task: "asyncio.Task[Any] | None") -> bool:
+        """Whether the task was broken off here: nobody else cancelled it, and its client may well be there."""
+        return task in self._broken_off
 
     @asynccontextmanager
     async def room(self, size_bytes: int) -> AsyncIterator[None]:
@@ -98,11 +104,11 @@ class LargeMessages:
                 await self._left.wait()
         except TimeoutError:
             assert longest is not None
-            _break_off(longest)
+            self._break_off(longest)
 
-
-def _break_off(sender: _Sender) -> None:
-    sender.broken_off = True
-    sender.task.cancel()
-    metrics.WATCH_BROKEN_OFF.inc()
-    get_logger().warning("a stream was broken off: its client does not read", message_bytes=sender.size_bytes)
+    def _break_off(self, sender: _Sender) -> None:
+        sender.broken_off = True
+        self._broken_off.add(sender.task)
+        sender.task.cancel()
+        metrics.WATCH_BROKEN_OFF.inc()
+        get_logger().warning("a stream was broken off: its client does not read", message_bytes=sender.size_bytes)

@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Final
+from typing import Any, Final
 
 from orchestrator.rpc.large_messages import LargeMessages
 from orchestrator.store.history import MESSAGE_BYTES, MOST_BYTES, History, LogPiece
@@ -42,6 +42,10 @@ class Readers:
         async with self._at_once:
             await self._history.check_place(task_id, cursor, mark)
 
+    def broke_off(self, task: "asyncio.Task[Any] | None") -> bool:
+        """See `LargeMessages.broke_off`."""
+        return self.ahead.broke_off(task) or self.large.broke_off(task)
+
 
 class LogReader:
     """Reads the log of one task for one watcher."""
@@ -65,7 +69,7 @@ class LogReader:
         async with AsyncExitStack() as room:
             most_bytes = await self._take_room(room)
             piece = await self._read(cursor, most_bytes)
-            size_bytes = len(piece.message)
+            size_bytes = piece.size_bytes
             if size_bytes > most_bytes:
                 at_once = self._readers.large.makes_room(size_bytes)
                 if not at_once:
@@ -73,11 +77,9 @@ class LogReader:
                 await room.enter_async_context(self._readers.large.room(size_bytes))
                 if not at_once:
                     piece = await self._read(cursor, most_bytes)
-            self._piece = piece  # and the one before is gone
+            self._piece = piece.without_message() if piece.more else None
             since = time.monotonic()
             yield piece
-            if not piece.more:
-                self._piece = None
             self._quick_bytes = self._quick_bytes + size_bytes if time.monotonic() - since < _QUICK_SECONDS else 0
 
     async def _take_room(self, room: AsyncExitStack) -> int:

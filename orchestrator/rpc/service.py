@@ -8,7 +8,7 @@ from typing import Any
 import grpc.aio
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from orchestrator.directory import AgentDirectory
+from orchestrator.directory import AgentDirectory, works_in_worker
 from orchestrator.records import task_message
 from orchestrator.rpc.hub import Hub
 from orchestrator.rpc.pages import decode_page_token, encode_page_token
@@ -43,13 +43,15 @@ class OrchestratorServicer:
 
     async def RunTask(self, request: pb.RunTaskRequest, context: Context) -> AsyncIterator[bytes]:
         """Submits and watches."""
+        handler = asyncio.current_task()  # what is left of this may be closed by another
         self._hub.check_room()
         task_id = await self._submission.submit(request.task, request.request_id)
         try:
             async for response in self._hub.watch(task_id, 0):
                 yield response
         except (asyncio.CancelledError, GeneratorExit):  # the one while waiting, the other while sending
-            if request.on_disconnect == pb.ON_DISCONNECT_CANCEL and not self._drain.started:
+            stopped_here = self._drain.started or self._hub.broke_off(handler)
+            if request.on_disconnect == pb.ON_DISCONNECT_CANCEL and not stopped_here:
                 await self._cancel_abandoned(task_id)
             raise
 
@@ -103,7 +105,12 @@ class OrchestratorServicer:
             for agent in server.agents.values()
         ]
         found += [
-            pb.AgentStatus(agent=known.descriptor, address=known.address, last_seen_time=_time(known.last_seen_ms))
+            pb.AgentStatus(
+                agent=known.descriptor,
+                address=known.address,
+                available=works_in_worker(known),
+                last_seen_time=_time(known.last_seen_ms),
+            )
             for known in self._directory.away.values()
         ]
         return pb.ListAgentsResponse(agents=sorted(found, key=lambda status: (status.agent.name, status.address)))

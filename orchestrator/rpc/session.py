@@ -103,7 +103,9 @@ class Session:
         except BaseException:
             self._feed.forget(new)
             raise
-        if task_id != new:  # it attaches to an earlier one
+        if task_id == new:
+            self._feed.submitted(new)
+        else:  # it attaches to an earlier one
             self._feed.forget(new)
             self._feed.follow(task_id, terminal_only=terminal_only)
         return task_id

@@ -5,7 +5,7 @@ counts the oldest events that were dropped.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -60,8 +60,8 @@ return {type(usage) == 'number' and usage or -1, frames}
 class LogPiece:
     """A message of framed events. `ended`: the task is over and nothing follows; `more`: the log goes on.
 
-    `trimmed` counts the events that are kept no more, `count` those of the message; `is_small` says whether all of the
-    log is.
+    `trimmed` counts the events that are kept no more, `count` those of the message, which has `size_bytes`; `is_small`
+    says whether all of the log is.
     """
 
     message: bytes
@@ -70,7 +70,12 @@ class LogPiece:
     ended: bool
     trimmed: int
     count: int
+    size_bytes: int
     is_small: bool
+
+    def without_message(self) -> "LogPiece":
+        """What the next read needs of it."""
+        return replace(self, message=b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,13 +138,15 @@ class History:
             trimmed = dropped  # the log was trimmed since
         frames = _first_message(frames, message_bytes)
         last = after_sequence + len(frames)
+        message = b"".join(frames)
         return LogPiece(
-            message=b"".join(frames),
+            message=message,
             last_sequence=last,
             more=last < newest,
             ended=TaskState(state).is_final and last == newest,
             trimmed=trimmed,
             count=len(frames),
+            size_bytes=len(message),
             is_small=is_small or 0 < log_bytes <= _SMALL_LOG_BYTES,
         )
 
@@ -215,7 +222,7 @@ def _events_to_ask_for(previous: LogPiece | None, message_bytes: int) -> int:
     """As many as make a message, grown with care."""
     if previous is None or not previous.count:
         return _FIRST_EVENTS
-    usual = max(1, len(previous.message) // previous.count)
+    usual = max(1, previous.size_bytes // previous.count)
     return max(1, min(message_bytes // usual, _GROWTH * previous.count, _MOST_EVENTS))
 
 

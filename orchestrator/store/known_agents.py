@@ -5,7 +5,7 @@ it is. So an agent whose server is away is told from a name that there never was
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
@@ -20,11 +20,12 @@ _KEY: Final = "troupe:agents"
 
 @dataclass(frozen=True, slots=True)
 class KnownAgent:
-    """An agent that was seen. `last_seen_ms` is by the clock of Redis."""
+    """An agent that was seen. `last_seen_ms` is by the clock of Redis, `age_ms` how long ago that was when recalled."""
 
     descriptor: AgentDescriptor
     address: str
     last_seen_ms: int = 0
+    age_ms: int = field(default=0, compare=False)
 
 
 class KnownAgents:
@@ -53,11 +54,11 @@ class KnownAgents:
         """All that are known, by name."""
         try:
             rows = await self._redis.execute("HGETALL", _KEY)
-            oldest = await self._now_ms() - self._kept_ms
+            now = await self._now_ms()
         except (OSError, ReplyError) as error:
             raise store_unavailable(error) from None
-        found = {name.decode(): _agent(packed) for name, packed in zip(rows[::2], rows[1::2], strict=True)}
-        known = {name: agent for name, agent in found.items() if agent.last_seen_ms >= oldest}
+        found = {name.decode(): _agent(packed, now) for name, packed in zip(rows[::2], rows[1::2], strict=True)}
+        known = {name: agent for name, agent in found.items() if agent.age_ms <= self._kept_ms}
         await self.forget([name for name in found if name not in known])
         return known
 
@@ -76,6 +77,6 @@ class KnownAgents:
         return int(seconds) * 1000 + int(microseconds) // 1000
 
 
-def _agent(packed: bytes) -> KnownAgent:
+def _agent(packed: bytes, now_ms: int) -> KnownAgent:
     last_seen_ms, address, descriptor = msgpack.unpackb(packed)
-    return KnownAgent(AgentDescriptor.FromString(descriptor), address, last_seen_ms)
+    return KnownAgent(AgentDescriptor.FromString(descriptor), address, last_seen_ms, now_ms - last_seen_ms)

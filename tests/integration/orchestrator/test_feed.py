@@ -1,6 +1,7 @@
 """A feed of many tasks: each history whole and once, however slowly it is read."""
 
 import asyncio
+import tracemalloc
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,6 +16,7 @@ from orchestrator.store.history import History
 from orchestrator.store.partitions import Partitions
 from orchestrator.store.resp import RedisClient
 from tests.support.engine import Engine, history, spec, submit
+from tests.support.processes import reached
 from tests.support.scripted_agents import ScriptedAgents
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
@@ -127,6 +129,26 @@ async def test_a_feed_that_is_not_read_holds_no_more_than_its_capacity(
         for task_id in task_ids:
             before = [item for item in begun if item.task_id == task_id]
             assert events(before + items[task_id]) == await history(stub, task_id)
+        feed.close()
+
+
+async def test_what_was_read_of_tasks_that_go_on_is_not_kept(stub: "Stub", engine: Engine) -> None:
+    task_ids = await submit_many(stub, spec(("c", "chatty", "100 2000", [])), 12)
+    for task_id in task_ids:
+        await history(stub, task_id)
+    async with running_hub(engine) as (hub, _):
+        feed = hub.open_feed(capacity_bytes=1 << 20)
+        for task_id in task_ids:
+            feed.follow(task_id)
+        tracemalloc.start()
+        try:
+            items = await anext(aiter(feed))
+            read_bytes = sum(len(item.frames) for item in items)
+            assert len(feed) == len(items) == 12
+            del items
+            await reached(lambda: tracemalloc.get_traced_memory()[0] < read_bytes / 4)
+        finally:
+            tracemalloc.stop()
         feed.close()
 
 

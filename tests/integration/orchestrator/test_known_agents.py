@@ -219,6 +219,21 @@ async def test_agents_are_forgotten_after_a_while_or_when_their_server_drops_the
     await until(forgotten)
 
 
+async def test_an_agent_in_a_worker_is_there_with_it(own: Engine, redis: RedisClient) -> None:
+    known = KnownAgents(redis, kept=timedelta(days=1))
+    own.start_worker(TROUPE_WORKER__AGENTS="[]", TROUPE_WORKER__LOCAL_AGENTS='["tests.bench.noop_agent:Noop"]')
+
+    async def remembered() -> bool:
+        return bool(await known.recall())
+
+    await until(remembered, timeout_seconds=20)
+    own.start_orchestrator()
+    async with calling(own) as stub:
+        await _knows(stub, noop=True)
+        (status,) = (await stub.ListAgents(pb.ListAgentsRequest())).agents
+        assert status.address == "a worker's own process"
+
+
 async def test_what_is_remembered_outlives_redis(own_redis: Redis, redis: RedisClient) -> None:
     known = KnownAgents(redis, kept=timedelta(days=1))
     await known.remember({"a": KnownAgent(agent_pb.AgentDescriptor(name="a"), "x:1")})

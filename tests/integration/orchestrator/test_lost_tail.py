@@ -29,6 +29,14 @@ def _log_file(folder: Path) -> Path:
     return max(folder.rglob("*.aof*"), key=lambda path: (path.suffix == ".aof", ".incr." in path.name, path.name))
 
 
+def _lose(redis: RedisServer, log: Path, kept_bytes: int) -> None:
+    """Redis ends, and comes back with no more than so many bytes of its log."""
+    redis.kill()
+    with log.open("r+b") as file:
+        file.truncate(kept_bytes)
+    redis.start()
+
+
 async def test_who_saw_what_was_lost_is_told(
     own: Engine, own_redis: RedisServer, own_agents: ScriptedAgents, tmp_path: Path
 ) -> None:
@@ -54,10 +62,7 @@ async def test_who_saw_what_was_lost_is_told(
                 seen.append(await anext(watching))
             assert [event.WhichOneof("event") for event in seen[4:]] == ["step_completed", "approval_requested"]
 
-            own_redis.kill()
-            with log.open("r+b") as file:
-                file.truncate(kept_bytes)
-            own_redis.start()
+            _lose(own_redis, log, kept_bytes)
             with pytest.raises(TroupeError) as told:
                 async with asyncio.timeout(30):
                     await anext(watching)
@@ -82,6 +87,30 @@ async def test_who_saw_what_was_lost_is_told(
             events = await events_of(stub.WatchTask(request, timeout=30))
             assert events[0].sequence == cursor.sequence + 1
             assert events[-1].HasField("task_completed")
+        session.cancel()
+
+
+@pytest.mark.parametrize("selection", [pb.EVENT_SELECTION_ALL, pb.EVENT_SELECTION_TERMINAL])
+async def test_a_session_is_told_of_a_task_that_was_lost_whole(
+    own: Engine,
+    own_redis: RedisServer,
+    own_agents: ScriptedAgents,
+    tmp_path: Path,
+    selection: pb.EventSelection.ValueType,
+) -> None:
+    own.start_orchestrator()
+    own.start_worker()
+    async with calling(own) as stub:
+        log = _log_file(tmp_path)
+        kept_bytes = log.stat().st_size
+        session: Any = stub.RunTasks()
+        task = spec(("h", "hanging", "x", []))
+        submission = pb.TaskSubmission(task=task, request_id="lost", events=selection)
+        await session.write(pb.RunTasksRequest(submissions=[submission]))
+        followed = await _task_of(session)
+        await asked(own_agents, followed)
+        _lose(own_redis, log, kept_bytes)
+        assert await _error_of(session, followed) == ErrorReason.ERROR_REASON_TASK_NOT_FOUND
         session.cancel()
 
 

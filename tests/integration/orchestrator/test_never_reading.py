@@ -13,13 +13,14 @@ import pytest
 import pytest_asyncio
 
 from tests.bench.never_read import DOORS, Door, Processes, append_events, deployed, never_reading
-from tests.support.engine import Engine, healthy, spec, submit
+from tests.support.engine import Engine, calling, healthy, history, kinds, spec, submit
 from tests.support.processes import reached, until
 from tests.support.redis import RedisServer
-from tests.support.scripted_agents import scripted_agents
+from tests.support.scripted_agents import ScriptedAgents, scripted_agents
 from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
 from troupe.api.orchestrator.v1.orchestrator_service_pb2_grpc import OrchestratorServiceStub
 
+REDIS_KINDS = ["single"]
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 if TYPE_CHECKING:
@@ -90,3 +91,30 @@ async def test_large_events_share_their_room_and_reach_who_reads(tmp_path: Path)
                     if large == 10:
                         break
             assert during[0] - before[0] < 60
+
+
+async def test_who_is_broken_off_has_not_gone_away(own: Engine, own_agents: ScriptedAgents) -> None:
+    own.start_orchestrator(TROUPE_ORCHESTRATOR__LARGE_MESSAGE_BYTES="1")
+    own.start_worker()
+    bulky = [f"b{number}" for number in range(8)]
+    task = spec(*((step, "bulky", "1000000", []) for step in bulky), ("h", "hanging", "x", []))
+    async with calling(own) as stub:
+        unread = stub.RunTask(pb.RunTaskRequest(task=task, on_disconnect=pb.ON_DISCONNECT_CANCEL))
+        task_id = (await anext(aiter(unread))).events[0].task_id
+        await reached(lambda: len(own_agents.requests[task_id]) == len(bulky) + 1)
+
+        async def broken_off() -> bool:
+            await _read_outputs(stub, task_id, len(bulky))
+            return "broken off" in own.said("orchestrator")
+
+        await until(broken_off, timeout_seconds=30)
+        own_agents.gates[task_id].set()
+        assert kinds(await history(stub, task_id))[-1] == "task_completed"
+        unread.cancel()
+
+
+async def _read_outputs(stub: "Stub", task_id: str, count: int) -> None:
+    async for response in stub.WatchTask(pb.WatchTaskRequest(task_id=task_id), timeout=30):
+        count -= sum(event.HasField("step_completed") for event in response.events)
+        if not count:
+            return

@@ -140,6 +140,12 @@ def _arguments(number: float) -> bytes:
     return agent_pb.ExecuteResponse(tool_started=started).SerializeToString()
 
 
+def _without_kind() -> bytes:
+    started = agent_pb.ToolStarted(call_id="1", tool="t")
+    started.arguments.fields["x"].SetInParent()
+    return agent_pb.ExecuteResponse(tool_started=started).SerializeToString()
+
+
 def _lasting(seconds: int, nanos: int) -> bytes:
     finished = agent_pb.ToolFinished(call_id="1", tool="t")
     finished.duration.seconds, finished.duration.nanos = seconds, nanos
@@ -164,6 +170,7 @@ GARBAGE: Final[Mapping[str, Answer]] = {
     "a fraction that is no number": Answer([_NAN, DONE]),
     "an endless argument": Answer([_arguments(math.inf), DONE]),
     "an argument that is no number": Answer([_arguments(math.nan), DONE]),
+    "an argument without a kind": Answer([_without_kind(), DONE]),
     "a duration that is none": Answer([_lasting(1, -5), DONE]),
     "a duration without an end": Answer([_lasting(2**62, 0), DONE]),
     "a score that is no number": Answer([_scored(-math.inf)]),

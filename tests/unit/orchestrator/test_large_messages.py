@@ -63,6 +63,7 @@ async def test_who_does_not_read_is_broken_off_when_others_wait_and_only_then() 
     other = Sending(room, 50)
     await reached(lambda: other.sends)
     assert [one.task.done() for one in stalled] == [True, False], "the one that sent for longest"
+    assert [room.broke_off(one.task) for one in (*stalled, other)] == [True, False, False]
     for one in (*stalled, other):
         await one.end()
 

@@ -608,9 +608,9 @@ class AgentStatus(_message.Message):
     AVAILABLE_FIELD_NUMBER: _builtins.int
     LAST_SEEN_TIME_FIELD_NUMBER: _builtins.int
     address: _builtins.str
-    """Where its server is."""
+    """Where its server is; in words for an agent in a worker's own process."""
     available: _builtins.bool
-    """Whether its server answered last time."""
+    """Whether its server answered last time; of an agent in a worker's own process, whether that worker is there."""
     @_builtins.property
     def agent(self) -> _agent_service_pb2.AgentDescriptor:
         """What it is and what it can take."""
