@@ -1,5 +1,6 @@
 """Which parts of HTML a reader sees, and which of them stand in a line of their own."""
 
+import functools
 import re
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -120,10 +121,8 @@ _NOTES: Final = (
     "[id^='fn'], [id*='footnote'], [class*='footnote'], [id*='endnote'], [class*='endnote'],"
     " [role='doc-endnotes'], [role='doc-footnote']"
 )
-_UNSEEN: Final = re.compile(r"display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse)", re.IGNORECASE)
-_RAISED: Final = re.compile(r"vertical-align\s*:\s*super", re.IGNORECASE)
-_LOWERED: Final = re.compile(r"vertical-align\s*:\s*sub", re.IGNORECASE)
-_STRUCK: Final = re.compile(r"text-decoration(?:-line)?\s*:[^;]*line-through", re.IGNORECASE)
+_COMMENT: Final = re.compile(r"/\*(?:[^*]|\*(?!/))*(?:\*/|\Z)")
+_DECLARATION: Final = re.compile(r"""(?:"[^"]*"?|'[^']*'?|\([^)]*\)?|[^;"'(])+""")
 
 
 def is_unseen(node: LexborNode, tag: str, attributes: Attributes, *, without_scripts: bool) -> bool:
@@ -139,17 +138,21 @@ def script_of(tag: str, attributes: Attributes) -> str:
     """`sup` or `sub` where the text is raised or lowered, by its tag or its style."""
     if tag in ("sub", "sup"):
         return tag
-    style = attributes.get("style") or "" if attributes else ""
-    if "vertical-align" not in style:
-        return ""
-    return "sup" if _RAISED.search(style) else "sub" if _LOWERED.search(style) else ""
+    align = _style(attributes).get("vertical-align", "")
+    return {"super": "sup", "sub": "sub"}.get(align, "")
 
 
 def is_struck(tag: str, attributes: Attributes) -> bool:
     """Whether the text is struck through."""
     if tag in ("del", "s", "strike"):
         return True
-    return bool(attributes) and _STRUCK.search(attributes.get("style") or "") is not None
+    style = _style(attributes)
+    return any("line-through" in style.get(name, "") for name in ("text-decoration", "text-decoration-line"))
+
+
+def is_invisible(node: LexborNode, attributes: Attributes) -> bool:
+    """Whether nothing is drawn where it stands."""
+    return _style(attributes).get("visibility") in ("collapse", "hidden") and not _shows_formula(node)
 
 
 def heading_level(tag: str, attributes: Attributes) -> int:
@@ -162,6 +165,18 @@ def heading_level(tag: str, attributes: Attributes) -> int:
     return 0
 
 
+def _style(attributes: Attributes) -> Mapping[str, str]:
+    """What the element's style declares, in small letters."""
+    style = attributes.get("style") if attributes else None
+    return _declared(style) if style else {}
+
+
+@functools.lru_cache(maxsize=256)
+def _declared(style: str) -> Mapping[str, str]:
+    declared = (part.partition(":") for part in _DECLARATION.findall(_COMMENT.sub("", style.lower())))
+    return {name.strip(): value.replace("!important", "").strip() for name, _, value in declared}
+
+
 def _is_marked_unseen(node: LexborNode, tag: str, attributes: Attributes) -> bool:
     if "hidden" in attributes and (attributes["hidden"] or "").lower() != "until-found":
         return True
@@ -169,8 +184,9 @@ def _is_marked_unseen(node: LexborNode, tag: str, attributes: Attributes) -> boo
         return True
     if attributes.get("role") in ("navigation", "menubar"):
         return True
-    style = attributes.get("style")
-    if style and _UNSEEN.search(style) and not _shows_formula(node):
+    if _style(attributes).get("display") == "none" and not _shows_formula(node):
+        return True
+    if is_invisible(node, attributes):
         return True
     classes = attributes.get("class")
     return bool(classes) and not _FURNITURE.isdisjoint((classes or "").split())

@@ -28,6 +28,11 @@ def html(source: str) -> ParsedDocument:
         ("<h2><button>How long?</button></h2><div>Ten days.</div>", "How long?\n\nTen days."),
         ("<p>a</p><template>b</template><p hidden>c</p><p style='display: none'>d</p><dialog>e</dialog>", "a"),
         ("<p>a</p><dialog open>e</dialog><p hidden=until-found>f</p>", "a\n\ne\n\nf"),
+        (
+            "<p>a</p><p style=\"content:'display:none'\">b</p><p style='--x:display:none; x-display: none'>c",
+            "a\n\nb\n\nc",
+        ),
+        ("<p>a</p><p style='color: red; /* x */ DISPLAY : none !important'>b</p>", "a"),
         ("<p>a <span aria-hidden=true>★</span></p>", "a"),
         ("<div aria-hidden=true><p>The page below a dialog.</p></div>", "The page below a dialog."),
         ("<noscript>Text for those without scripts.</noscript>", "Text for those without scripts."),
@@ -105,6 +110,12 @@ def test_a_number_keeps_its_mark(source: str, text: str) -> None:
         ("<tr><th>a<th>b<tr><td>x<td>10<sup>6</sup>", ["a | b", "x | 10^6"]),
         ("<thead><tr><td rowspan=3>n<td>v<tbody><tr><td>x<td>1", ["n | v", "x | 1"]),
         ("<caption>Fees</caption><tr><td>a<td>b", ["Fees", "a | b"]),
+        (
+            "<tr><th>Plan<th>Price<tr hidden><td>old<td>3<tr><td>pro<td style='display:none'>9<td>20",
+            ["Plan | Price", "pro | 20"],
+        ),
+        ("<tbody hidden><tr><td>a<td>b<tbody><tr><td>c<td>d", ["c | d"]),
+        ("<tr><th>a<th>b<th>c<tr><td>1<td style='visibility:hidden'>2<td>3", ["a | b | c", "1 |  | 3"]),
     ],
 )
 def test_each_value_stays_under_its_heading(rows: str, lines: list[str]) -> None:
