@@ -121,6 +121,8 @@ _NOTES: Final = (
     "[id^='fn'], [id*='footnote'], [class*='footnote'], [id*='endnote'], [class*='endnote'],"
     " [role='doc-endnotes'], [role='doc-footnote']"
 )
+_DEFINED_BLOCKS: Final = "p, div, ul, ol, dl, pre, table, blockquote, figure, h1, h2, h3, h4, h5, h6"
+_MAX_MEANINGS: Final = 8  # of one name
 _COMMENT: Final = re.compile(r"/\*(?:[^*]|\*(?!/))*(?:\*/|\Z)")
 _DECLARATION: Final = re.compile(r"""(?:"[^"]*"?|'[^']*'?|\([^)]*\)?|[^;"'(])+""")
 
@@ -148,6 +150,39 @@ def is_struck(tag: str, attributes: Attributes) -> bool:
         return True
     style = _style(attributes)
     return any("line-through" in style.get(name, "") for name in ("text-decoration", "text-decoration-line"))
+
+
+def definition_joint(node: LexborNode, tag: str) -> str:
+    """What joins a name, or what it means, to what stands before it in its list; empty where a line begins."""
+    before = _element_before(node)
+    if before is None or before.tag not in ("dd", "dt") or _has_blocks(before) or (tag == "dd" and _has_blocks(node)):
+        return ""
+    if before.tag == "dt":
+        return ": " if tag == "dd" else ", "
+    return "; " if tag == "dd" and _is_defined(before) else ""
+
+
+def _element_before(node: LexborNode) -> LexborNode | None:
+    before = node.prev
+    while before is not None and before.tag in ("-comment", "-text"):
+        before = before.prev
+    return before
+
+
+def _has_blocks(node: LexborNode) -> bool:
+    """Whether it is a heading, or more than one paragraph."""
+    blocks = node.css(_DEFINED_BLOCKS)
+    return len(blocks) > 1 or any(block.tag not in ("div", "p") for block in blocks)
+
+
+def _is_defined(meaning: LexborNode) -> bool:
+    """Whether a name stands before it; some lists only indent."""
+    place: LexborNode | None = meaning
+    for _ in range(_MAX_MEANINGS):
+        if place is None or place.tag == "dt":
+            break
+        place = _element_before(place)
+    return place is not None and place.tag == "dt"
 
 
 def is_invisible(node: LexborNode, attributes: Attributes) -> bool:

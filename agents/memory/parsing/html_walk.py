@@ -19,6 +19,7 @@ _MAX_INNER: Final = 8  # texts within texts: cells, raised text
 _MAX_NODES_UP: Final = 4
 _FORMULA: Final = re.compile(r"\b(?:math|tex|latex|emoji)\b", re.IGNORECASE)
 _LEAVES: Final = frozenset(["img", "input", "math", "svg"])
+_JOINTS: Final = (": ", ", ", "; ")  # between names and what they mean
 
 
 class Walk:
@@ -135,8 +136,10 @@ class Walk:
 
     def _enter(self, node: LexborNode, tag: str, attributes: rules.Attributes) -> None:
         self._break(tag)
-        if self._flat and tag in ("li", "tr") and node.prev is not None and self._parts:
+        if self._flat and tag in ("dt", "li", "tr") and node.prev is not None and self._parts:
             self._pending = "; "
+        if tag in ("dd", "dt") and self._parts and (joint := rules.definition_joint(node, tag)):
+            self._pending = joint
         if tag in rules.PREFORMATTED and not self._flat:
             if not self._preformatted:
                 self._atom_start = self._begin()
@@ -163,6 +166,8 @@ class Walk:
             self._lists.pop()
         elif tag == "li":
             self._owed.clear()  # the item was empty
+        elif tag in ("dd", "dt") and self._pending in _JOINTS:
+            self._pending = ""  # so was what was defined
         self._break(tag)
 
     def _close(self, opening: str, closing: str) -> None:
@@ -192,7 +197,11 @@ class Walk:
             if "-" in tag and not self._pending:  # elements of an application's own, which mostly are blocks
                 self._pending = " " if self._parts else ""
             return
-        if self._length == self._begun or not self._parts:
+        if (
+            self._length == self._begun
+            or not self._parts
+            or (self._pending in _JOINTS and tag not in ("dd", "dt", "dl"))
+        ):
             return
         if self._flat:
             self._pending = self._pending or " "
@@ -206,7 +215,7 @@ class Walk:
     def _begin(self) -> int:
         """Pays what is owed; returns where the next word will stand."""
         if self._length and self._pending:
-            self._append(self._pending)
+            self._append(" " if self._pending == ": " and self._line_end()[-1:] in ":?!" else self._pending)
         self._pending = ""
         start = self._length
         for mark in self._owed:
