@@ -122,6 +122,17 @@ _NOTES: Final = (
     " [role='doc-endnotes'], [role='doc-footnote']"
 )
 _DEFINED_BLOCKS: Final = "p, div, ul, ol, dl, pre, table, blockquote, figure, h1, h2, h3, h4, h5, h6"
+_REFERENCES: Final = frozenset(
+    ["footnote-ref", "footnote-reference", "footnoteref", "footnote_ref", "fnref", "noteref", "note-ref", "endnote-ref"]
+)
+_SCRIPTS: Final = {
+    "sup": frozenset(["sup", "super", "superscript", "text-top"]),
+    "sub": frozenset(["sub", "subscript", "text-bottom"]),
+}
+_LENGTH: Final = re.compile(r"([+-]?(?:\d{1,4}(?:\.\d{0,4})?|\.\d{1,4}))(em|ex|pt|px|rem|%)")
+_UNITS: Final = {"em": 1.0, "ex": 2.0, "pt": 12.0, "px": 16.0, "rem": 1.0, "%": 100.0}  # in a height of the font
+_LEAST_SHIFT: Final = 0.15
+_MOST_SHIFT: Final = 1.0
 _MAX_MEANINGS: Final = 8  # of one name
 _COMMENT: Final = re.compile(r"/\*(?:[^*]|\*(?!/))*(?:\*/|\Z)")
 _DECLARATION: Final = re.compile(r"""(?:"[^"]*"?|'[^']*'?|\([^)]*\)?|[^;"'(])+""")
@@ -137,11 +148,42 @@ def is_unseen(node: LexborNode, tag: str, attributes: Attributes, *, without_scr
 
 
 def script_of(tag: str, attributes: Attributes) -> str:
-    """`sup` or `sub` where the text is raised or lowered, by its tag or its style."""
+    """`sup` or `sub` where the text is raised or lowered, by tag, class or style; `ref` where it refers to a note."""
     if tag in ("sub", "sup"):
         return tag
-    align = _style(attributes).get("vertical-align", "")
-    return {"super": "sup", "sub": "sub"}.get(align, "")
+    if not attributes or tag in BLOCKS or tag in LINES:
+        return ""
+    classes = frozenset((attributes.get("class") or "").lower().split())
+    if _refers(tag, attributes, classes):
+        return "ref"
+    style = _style(attributes)
+    named = style.get("font-variant-position") or attributes.get("baseline-shift") or style.get("baseline-shift") or ""
+    for script, names in _SCRIPTS.items():
+        if not names.isdisjoint([*classes, named.strip().lower(), style.get("vertical-align", "")]):
+            return script
+    return _moved(style, named)
+
+
+def _refers(tag: str, attributes: Attributes, classes: frozenset[str]) -> bool:
+    if attributes.get("role") == "doc-noteref" or "noteref" in (attributes.get("epub:type") or "").split():
+        return True
+    return not _REFERENCES.isdisjoint(classes) or (tag == "a" and "footnote" in classes)
+
+
+def _moved(style: Mapping[str, str], shift: str) -> str:
+    """Which way a style moves the text off its line, further than signs are moved to look even."""
+    up = _ems(style.get("vertical-align", "")) or _ems(shift)
+    if style.get("position") == "relative":
+        up = up or _ems(style.get("bottom", "")) or -_ems(style.get("top", ""))
+    if not _LEAST_SHIFT <= abs(up) <= _MOST_SHIFT:
+        return ""
+    return "sup" if up > 0 else "sub"
+
+
+def _ems(length: str) -> float:
+    """A length in heights of the font."""
+    found = _LENGTH.fullmatch(length)
+    return float(found[1]) / _UNITS[found[2]] if found else 0.0
 
 
 def is_struck(tag: str, attributes: Attributes) -> bool:

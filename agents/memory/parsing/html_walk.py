@@ -11,7 +11,7 @@ from agents.memory.parsing import html_rules as rules
 from agents.memory.parsing.html_tables import Table, read_table
 from agents.memory.parsing.mathml import linear
 from agents.memory.parsing.numbering import Numbering, numbering_of
-from agents.memory.parsing.scripts import lowered, raised
+from agents.memory.parsing.scripts import is_mark, lowered, raised
 
 _SPACES: Final = re.compile(r"[ \t\r\n\f]+")
 _INVISIBLE: Final = re.compile("[\u00ad\u200b\ufeff]")
@@ -80,8 +80,8 @@ class Walk:
         """Writes what is read as a whole."""
         script = rules.script_of(tag, attributes)
         if script and self._inner < _MAX_INNER:
-            self._write_script(node, script)
-        elif tag == "table" and not self._flat:
+            return self._write_script(node, script)
+        if tag == "table" and not self._flat:
             table = read_table(node, self._line_of)
             if table is None:
                 return False
@@ -92,26 +92,30 @@ class Walk:
             return False
         return True
 
-    def _write_script(self, node: LexborNode, script: str) -> None:
+    def _write_script(self, node: LexborNode, script: str) -> bool:
+        """Writes raised or lowered text, or the mark of a note unless it is no mark."""
         text = self._line_of(node)
+        if script == "ref" and not is_mark(text):
+            return False
         before = "" if self._pending or not self._parts else self._line_end()
         if self._pending == " ":
             before = self._line_end() + " "
         after, element = _after(node)
         if script == "sub":
             self._write(lowered(text, before=before, after=after))
-            return
+            return True
         fraction = after in ("/", "\N{FRACTION SLASH}") and element == "sub" and text.isdigit()
         self._write(
             raised(
                 text,
                 before=before,
                 after=after,
-                linked=_is_linked(node),
+                linked=script == "ref" or _is_linked(node),
                 defined=text in self._notes,
                 fraction=fraction,
             )
         )
+        return True
 
     def _line_end(self) -> str:
         """The last code points of the line that is being written, enough to tell what they are."""
