@@ -35,11 +35,15 @@ _NAMES: Final = {
 }
 _UNGUESSED: Final = frozenset(["utf-7", "utf-8", "hz", "iso2022_kr", "johab"])
 _GUESSED: Final = [name for name in REGISTRY if (name_of(name) or name in _NAMES) and name not in _UNGUESSED]
+_MACS: Final = ("mac-", "x-mac-", "macintosh")
+_SIBLINGS: Final = [name for name in _GUESSED if not name.startswith(_MACS)]
 _SAMPLE: Final = 100_000
 _TELLING: Final = 8  # characters; fewer, each alone among ASCII, are accents or quotation marks
 _RARE: Final = 1_000
 _FEW: Final = 50
 _SPARSE: Final = 200
+_PATTERN: Final = 3  # NULs; fewer are accidents
+_PLAIN: Final = 20  # characters that are enough to be taken for text
 _MANY: Final = 5
 _SHIFTS: Final = re.compile(rb"\x1b\$[@B][\x21-\x7e]{2}")
 _HIGH: Final = re.compile(rb"[\x80-\xff]+")
@@ -82,14 +86,18 @@ def decode(content: bytes, uri: str, *, transport: str = "", declared: str = "")
 
 
 def _binary(decoded: Decoded) -> str:
-    """How it shows that it is no text; a single NUL among thousands of characters is an accident."""
+    """How it shows that it is no text; a single NUL among thousands of characters, or in plain text, is an accident."""
     text = decoded.text
-    if text.count("\0") * _RARE > len(text):
+    if text.count("\0") * _RARE > len(text) and not _is_plain_but_one(text):
         return f"character {text.index(chr(0))} is NUL"
     if _is_lost(text):
         return f"most of it has no meaning in {decoded.encoding}"
     controls = len(_CONTROLS.findall(text, 0, _SAMPLE)) if decoded.guessed else 0
     return "neither UTF-8 nor free of control characters" if controls * _FEW > min(len(text), _SAMPLE) else ""
+
+
+def _is_plain_but_one(text: str) -> bool:
+    return len(text) >= _PLAIN and len(_CONTROLS.findall(text)) == 1 and REPLACEMENT not in text
 
 
 def _is_lost(text: str) -> bool:
@@ -106,7 +114,7 @@ def _marked(content: bytes) -> Decoded | None:
 def _wide(content: bytes) -> Decoded | None:
     """UTF-16 or UTF-32 without a mark: its NULs stand in one half of the places, and it reads as text."""
     sample = content[: _SAMPLE & ~3]
-    if sample.count(0) * _SPARSE < len(sample) or b"\0" not in sample or len(content) % 2:
+    if sample.count(0) < _PATTERN or sample.count(0) * _SPARSE < len(sample) or len(content) % 2:
         return None
     for encoding in _by_zeros(sample):
         text = sample.decode(encoding, "replace")
@@ -155,13 +163,14 @@ def _is_nearly_utf_8(content: bytes) -> bool:
 
 
 def _guess(content: bytes) -> str:
-    """The library's guess; Windows-1252 where there is little to go by."""
+    """The library's guess; Windows-1252 where there is little to go by, that of a Mac for lines that end as there."""
     first = _HIGH.search(content)
     start = max(0, first.start() - 200) if first else 0
     sample = content[start : start + _SAMPLE]
     runs = _HIGH.findall(sample)
     if len(runs) < _TELLING and all(len(run) == 1 for run in runs):
         return "windows-1252"
-    found = chardet.detect(sample, max_bytes=_SAMPLE, include_encodings=_GUESSED, no_match_encoding="cp1252")
+    among = _GUESSED if b"\r" in sample and b"\n" not in sample else _SIBLINGS
+    found = chardet.detect(sample, max_bytes=_SAMPLE, include_encodings=among, no_match_encoding="cp1252")
     name = codecs.lookup(found["encoding"] or "cp1252").name
     return name_of(name) or _NAMES.get(name, "windows-1252")

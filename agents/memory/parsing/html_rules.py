@@ -1,5 +1,6 @@
 """Which parts of HTML a reader sees, and which of them stand in a line of their own."""
 
+import functools
 import re
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -120,10 +121,21 @@ _NOTES: Final = (
     "[id^='fn'], [id*='footnote'], [class*='footnote'], [id*='endnote'], [class*='endnote'],"
     " [role='doc-endnotes'], [role='doc-footnote']"
 )
-_UNSEEN: Final = re.compile(r"display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse)", re.IGNORECASE)
-_RAISED: Final = re.compile(r"vertical-align\s*:\s*super", re.IGNORECASE)
-_LOWERED: Final = re.compile(r"vertical-align\s*:\s*sub", re.IGNORECASE)
-_STRUCK: Final = re.compile(r"text-decoration(?:-line)?\s*:[^;]*line-through", re.IGNORECASE)
+_DEFINED_BLOCKS: Final = "p, div, ul, ol, dl, pre, table, blockquote, figure, h1, h2, h3, h4, h5, h6"
+_REFERENCES: Final = frozenset(
+    ["footnote-ref", "footnote-reference", "footnoteref", "footnote_ref", "fnref", "noteref", "note-ref", "endnote-ref"]
+)
+_SCRIPTS: Final = {
+    "sup": frozenset(["sup", "super", "superscript", "text-top"]),
+    "sub": frozenset(["sub", "subscript", "text-bottom"]),
+}
+_LENGTH: Final = re.compile(r"([+-]?(?:\d{1,4}(?:\.\d{0,4})?|\.\d{1,4}))(em|ex|pt|px|rem|%)")
+_UNITS: Final = {"em": 1.0, "ex": 2.0, "pt": 12.0, "px": 16.0, "rem": 1.0, "%": 100.0}  # in a height of the font
+_LEAST_SHIFT: Final = 0.15
+_MOST_SHIFT: Final = 1.0
+_MAX_MEANINGS: Final = 8  # of one name
+_COMMENT: Final = re.compile(r"/\*(?:[^*]|\*(?!/))*(?:\*/|\Z)")
+_DECLARATION: Final = re.compile(r"""(?:"[^"]*"?|'[^']*'?|\([^)]*\)?|[^;"'(])+""")
 
 
 def is_unseen(node: LexborNode, tag: str, attributes: Attributes, *, without_scripts: bool) -> bool:
@@ -136,20 +148,88 @@ def is_unseen(node: LexborNode, tag: str, attributes: Attributes, *, without_scr
 
 
 def script_of(tag: str, attributes: Attributes) -> str:
-    """`sup` or `sub` where the text is raised or lowered, by its tag or its style."""
+    """`sup` or `sub` where the text is raised or lowered, by tag, class or style; `ref` where it refers to a note."""
     if tag in ("sub", "sup"):
         return tag
-    style = attributes.get("style") or "" if attributes else ""
-    if "vertical-align" not in style:
+    if not attributes or tag in BLOCKS or tag in LINES:
         return ""
-    return "sup" if _RAISED.search(style) else "sub" if _LOWERED.search(style) else ""
+    classes = frozenset((attributes.get("class") or "").lower().split())
+    if _refers(tag, attributes, classes):
+        return "ref"
+    style = _style(attributes)
+    named = style.get("font-variant-position") or attributes.get("baseline-shift") or style.get("baseline-shift") or ""
+    for script, names in _SCRIPTS.items():
+        if not names.isdisjoint([*classes, named.strip().lower(), style.get("vertical-align", "")]):
+            return script
+    return _moved(style, named)
+
+
+def _refers(tag: str, attributes: Attributes, classes: frozenset[str]) -> bool:
+    if attributes.get("role") == "doc-noteref" or "noteref" in (attributes.get("epub:type") or "").split():
+        return True
+    return not _REFERENCES.isdisjoint(classes) or (tag == "a" and "footnote" in classes)
+
+
+def _moved(style: Mapping[str, str], shift: str) -> str:
+    """Which way a style moves the text off its line, further than signs are moved to look even."""
+    up = _ems(style.get("vertical-align", "")) or _ems(shift)
+    if style.get("position") == "relative":
+        up = up or _ems(style.get("bottom", "")) or -_ems(style.get("top", ""))
+    if not _LEAST_SHIFT <= abs(up) <= _MOST_SHIFT:
+        return ""
+    return "sup" if up > 0 else "sub"
+
+
+def _ems(length: str) -> float:
+    """A length in heights of the font."""
+    found = _LENGTH.fullmatch(length)
+    return float(found[1]) / _UNITS[found[2]] if found else 0.0
 
 
 def is_struck(tag: str, attributes: Attributes) -> bool:
     """Whether the text is struck through."""
     if tag in ("del", "s", "strike"):
         return True
-    return bool(attributes) and _STRUCK.search(attributes.get("style") or "") is not None
+    style = _style(attributes)
+    return any("line-through" in style.get(name, "") for name in ("text-decoration", "text-decoration-line"))
+
+
+def definition_joint(node: LexborNode, tag: str) -> str:
+    """What joins a name, or what it means, to what stands before it in its list; empty where a line begins."""
+    before = _element_before(node)
+    if before is None or before.tag not in ("dd", "dt") or _has_blocks(before) or (tag == "dd" and _has_blocks(node)):
+        return ""
+    if before.tag == "dt":
+        return ": " if tag == "dd" else ", "
+    return "; " if tag == "dd" and _is_defined(before) else ""
+
+
+def _element_before(node: LexborNode) -> LexborNode | None:
+    before = node.prev
+    while before is not None and before.tag in ("-comment", "-text"):
+        before = before.prev
+    return before
+
+
+def _has_blocks(node: LexborNode) -> bool:
+    """Whether it is a heading, or more than one paragraph."""
+    blocks = node.css(_DEFINED_BLOCKS)
+    return len(blocks) > 1 or any(block.tag not in ("div", "p") for block in blocks)
+
+
+def _is_defined(meaning: LexborNode) -> bool:
+    """Whether a name stands before it; some lists only indent."""
+    place: LexborNode | None = meaning
+    for _ in range(_MAX_MEANINGS):
+        if place is None or place.tag == "dt":
+            break
+        place = _element_before(place)
+    return place is not None and place.tag == "dt"
+
+
+def is_invisible(node: LexborNode, attributes: Attributes) -> bool:
+    """Whether nothing is drawn where it stands."""
+    return _style(attributes).get("visibility") in ("collapse", "hidden") and not _shows_formula(node)
 
 
 def heading_level(tag: str, attributes: Attributes) -> int:
@@ -162,6 +242,18 @@ def heading_level(tag: str, attributes: Attributes) -> int:
     return 0
 
 
+def _style(attributes: Attributes) -> Mapping[str, str]:
+    """What the element's style declares, in small letters."""
+    style = attributes.get("style") if attributes else None
+    return _declared(style) if style else {}
+
+
+@functools.lru_cache(maxsize=256)
+def _declared(style: str) -> Mapping[str, str]:
+    declared = (part.partition(":") for part in _DECLARATION.findall(_COMMENT.sub("", style.lower())))
+    return {name.strip(): value.replace("!important", "").strip() for name, _, value in declared}
+
+
 def _is_marked_unseen(node: LexborNode, tag: str, attributes: Attributes) -> bool:
     if "hidden" in attributes and (attributes["hidden"] or "").lower() != "until-found":
         return True
@@ -169,8 +261,9 @@ def _is_marked_unseen(node: LexborNode, tag: str, attributes: Attributes) -> boo
         return True
     if attributes.get("role") in ("navigation", "menubar"):
         return True
-    style = attributes.get("style")
-    if style and _UNSEEN.search(style) and not _shows_formula(node):
+    if _style(attributes).get("display") == "none" and not _shows_formula(node):
+        return True
+    if is_invisible(node, attributes):
         return True
     classes = attributes.get("class")
     return bool(classes) and not _FURNITURE.isdisjoint((classes or "").split())

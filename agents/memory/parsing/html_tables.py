@@ -6,6 +6,7 @@ from typing import Final
 
 from selectolax.lexbor import LexborNode
 
+from agents.memory.parsing import html_rules as rules
 from agents.memory.parsing.grid import Cell, filled, line, names_columns
 
 _PARTS: Final = frozenset(["tbody", "tfoot", "thead"])
@@ -38,15 +39,15 @@ def read_table(table: LexborNode, line_of: Callable[[LexborNode], str]) -> Table
     rows = [places for places in filled(grid) if any(places)]
     lines = [line(places) for places in rows]
     header = lines[0] if len(rows) > 1 and _is_header(groups, rows[0], headed=headed) else ""
-    captions = [text for child in table.iter() if child.tag == "caption" and (text := line_of(child))]
+    captions = [text for child in _seen(table) if child.tag == "caption" and (text := line_of(child))]
     return Table([*captions, *lines], header)
 
 
 def _groups(table: LexborNode) -> Iterator[list[list[LexborNode]]]:
     loose: list[list[LexborNode]] = []
-    for child in table.iter():
+    for child in _seen(table):
         if child.tag in _PARTS:
-            yield [_cells(row) for row in child.iter() if row.tag == "tr"]
+            yield [_cells(row) for row in _seen(child) if row.tag == "tr"]
         elif child.tag == "tr":
             loose.append(_cells(child))
     if loose:
@@ -54,7 +55,16 @@ def _groups(table: LexborNode) -> Iterator[list[list[LexborNode]]]:
 
 
 def _cells(row: LexborNode) -> list[LexborNode]:
-    return [cell for cell in row.iter() if cell.tag in ("td", "th")]
+    """Its cells; one that is only invisible keeps its place."""
+    return [cell for cell in _seen(row, places=True) if cell.tag in ("td", "th")]
+
+
+def _seen(parent: LexborNode, *, places: bool = False) -> Iterator[LexborNode]:
+    for child in parent.iter():
+        attributes = child.attributes
+        keeps_place = places and rules.is_invisible(child, attributes)
+        if keeps_place or not rules.is_unseen(child, child.tag or "", attributes, without_scripts=False):
+            yield child
 
 
 def _is_data(table: LexborNode, groups: Sequence[Sequence[Sequence[LexborNode]]]) -> bool:
@@ -76,6 +86,8 @@ def _is_header(groups: Sequence[Sequence[Sequence[LexborNode]]], first: Sequence
 
 def _text(cell: LexborNode, line_of: Callable[[LexborNode], str]) -> str:
     """What a cell says; a picture alone says what it is, so that a tick is no empty place."""
+    if rules.is_invisible(cell, cell.attributes):
+        return ""
     if text := line_of(cell):
         return text
     picture = cell.css_first("img[alt], [aria-label], svg title")

@@ -11,7 +11,7 @@ from agents.memory.parsing import html_rules as rules
 from agents.memory.parsing.html_tables import Table, read_table
 from agents.memory.parsing.mathml import linear
 from agents.memory.parsing.numbering import Numbering, numbering_of
-from agents.memory.parsing.scripts import lowered, raised
+from agents.memory.parsing.scripts import is_mark, lowered, raised
 
 _SPACES: Final = re.compile(r"[ \t\r\n\f]+")
 _INVISIBLE: Final = re.compile("[\u00ad\u200b\ufeff]")
@@ -19,6 +19,7 @@ _MAX_INNER: Final = 8  # texts within texts: cells, raised text
 _MAX_NODES_UP: Final = 4
 _FORMULA: Final = re.compile(r"\b(?:math|tex|latex|emoji)\b", re.IGNORECASE)
 _LEAVES: Final = frozenset(["img", "input", "math", "svg"])
+_JOINTS: Final = (": ", ", ", "; ")  # between names and what they mean
 
 
 class Walk:
@@ -79,8 +80,8 @@ class Walk:
         """Writes what is read as a whole."""
         script = rules.script_of(tag, attributes)
         if script and self._inner < _MAX_INNER:
-            self._write_script(node, script)
-        elif tag == "table" and not self._flat:
+            return self._write_script(node, script)
+        if tag == "table" and not self._flat:
             table = read_table(node, self._line_of)
             if table is None:
                 return False
@@ -91,26 +92,30 @@ class Walk:
             return False
         return True
 
-    def _write_script(self, node: LexborNode, script: str) -> None:
+    def _write_script(self, node: LexborNode, script: str) -> bool:
+        """Writes raised or lowered text, or the mark of a note unless it is no mark."""
         text = self._line_of(node)
+        if script == "ref" and not is_mark(text):
+            return False
         before = "" if self._pending or not self._parts else self._line_end()
         if self._pending == " ":
             before = self._line_end() + " "
         after, element = _after(node)
         if script == "sub":
             self._write(lowered(text, before=before, after=after))
-            return
+            return True
         fraction = after in ("/", "\N{FRACTION SLASH}") and element == "sub" and text.isdigit()
         self._write(
             raised(
                 text,
                 before=before,
                 after=after,
-                linked=_is_linked(node),
+                linked=script == "ref" or _is_linked(node),
                 defined=text in self._notes,
                 fraction=fraction,
             )
         )
+        return True
 
     def _line_end(self) -> str:
         """The last code points of the line that is being written, enough to tell what they are."""
@@ -135,8 +140,10 @@ class Walk:
 
     def _enter(self, node: LexborNode, tag: str, attributes: rules.Attributes) -> None:
         self._break(tag)
-        if self._flat and tag in ("li", "tr") and node.prev is not None and self._parts:
+        if self._flat and tag in ("dt", "li", "tr") and node.prev is not None and self._parts:
             self._pending = "; "
+        if tag in ("dd", "dt") and self._parts and (joint := rules.definition_joint(node, tag)):
+            self._pending = joint
         if tag in rules.PREFORMATTED and not self._flat:
             if not self._preformatted:
                 self._atom_start = self._begin()
@@ -163,6 +170,8 @@ class Walk:
             self._lists.pop()
         elif tag == "li":
             self._owed.clear()  # the item was empty
+        elif tag in ("dd", "dt") and self._pending in _JOINTS:
+            self._pending = ""  # so was what was defined
         self._break(tag)
 
     def _close(self, opening: str, closing: str) -> None:
@@ -192,7 +201,11 @@ class Walk:
             if "-" in tag and not self._pending:  # elements of an application's own, which mostly are blocks
                 self._pending = " " if self._parts else ""
             return
-        if self._length == self._begun or not self._parts:
+        if (
+            self._length == self._begun
+            or not self._parts
+            or (self._pending in _JOINTS and tag not in ("dd", "dt", "dl"))
+        ):
             return
         if self._flat:
             self._pending = self._pending or " "
@@ -206,7 +219,7 @@ class Walk:
     def _begin(self) -> int:
         """Pays what is owed; returns where the next word will stand."""
         if self._length and self._pending:
-            self._append(self._pending)
+            self._append(" " if self._pending == ": " and self._line_end()[-1:] in ":?!" else self._pending)
         self._pending = ""
         start = self._length
         for mark in self._owed:

@@ -58,6 +58,11 @@ def is_numeral(text: str) -> bool:
     return _MARK.fullmatch(text.strip()) is not None
 
 
+def is_mark(text: str) -> bool:
+    """Whether what refers to a note is its mark, with or without brackets."""
+    return _MARK.fullmatch(text) is not None or _BRACKETED.fullmatch(text) is not None
+
+
 def _leading(text: str, before: str, after: str) -> str:
     """After white space: a power, a note's mark or an isotope's number."""
     if _POWER_BASE.search(before.rstrip()):

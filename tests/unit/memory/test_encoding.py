@@ -106,6 +106,7 @@ def test_wide_characters_without_a_mark(encoding: str, text: str) -> None:
         ("Καλημέρα και η επιστροφή χρημάτων διαρκεί δέκα εργάσιμες ημέρες.", "cp1253"),
         ("Die Rückgabe dauert für größere Bestellungen zehn Tage.", "cp1252"),
         ("Le “café” coûte 30 €.", "cp1252"),
+        ("Возврат денег занимает 10 дней. Цена 20 €.", "cp1251"),
     ],
 )
 @pytest.mark.parametrize("media_type", [TEXT, MARKDOWN, CSV])
@@ -116,12 +117,19 @@ def test_a_guess_reads_the_text_and_is_told(text: str, encoding: str, media_type
     assert document.metadata["encoding"]
 
 
+def test_old_macs_are_known_by_how_their_lines_end() -> None:
+    text = f"{RUSSIAN}\r{RUSSIAN}"
+    assert decode(text.encode("mac-cyrillic"), "doc").text == text
+
+
 @pytest.mark.parametrize(
     ("content", "text"),
     [
         ("Größe und Übermaß sind groß".encode() + b"\xff.", "Größe und Übermaß sind groß\ufffd."),
         (JAPANESE.encode() + b"\xe3\x81 end", JAPANESE + "\ufffd end"),
         (b"one\x81two", "one\ufffdtwo"),
+        (b"<p>The port is 8080.\0 And so on.</p>", "<p>The port is 8080.\ufffd And so on.</p>"),
+        (b"<p>The port is 8080.\0 And so on.</p>.", "<p>The port is 8080.\ufffd And so on.</p>."),
         (b"a line of text\0 " * 1 + b"and words " * 200, "a line of text\ufffd " + "and words " * 200),
     ],
 )
@@ -157,6 +165,7 @@ def test_what_is_declared_wrongly_is_guessed() -> None:
         (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "binary"),
         (b"\0\0\0\0", "binary"),
         (b"text\0with\0zeros", "binary"),
+        (b"text\0and\x01\x02 more controls", "binary"),
         (b"\xff\xfea", "binary"),
         (page("<meta charset=iso-2022-kr>", b"x"), "refuse"),
         (page("<meta charset=hz-gb-2312>", b"x"), "refuse"),

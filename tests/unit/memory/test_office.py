@@ -29,6 +29,9 @@ def read(content: bytes, media_type: str) -> ParsedDocument:
     [
         (block(run("10"), run("6", '<w:vertAlign w:val="superscript"/>'), run(" tasks")), "10^6 tasks"),
         (block(run("H"), run("2", '<w:vertAlign w:val="subscript"/>'), run("O")), "H_2O"),
+        (block(run("10"), run("6", '<w:position w:val="10"/>'), run(" tasks")), "10^6 tasks"),
+        (block(run("H"), run("2", '<w:position w:val="-6"/>'), run("O")), "H_2O"),
+        (block(run("a"), run("b", "<w:vanish/>"), run("c", '<w:vanish w:val="0"/>')), "ac"),
         (block(run("was "), run("20", "<w:strike/>"), run(" now 25")), "was ~~20~~ now 25"),
         (block(run("a"), "<w:del><w:r><w:delText>gone</w:delText></w:r></w:del>", f"<w:ins>{run('b')}</w:ins>"), "ab"),
         (
@@ -42,7 +45,7 @@ def read(content: bytes, media_type: str) -> ParsedDocument:
         ),
         (HEADING + block(run("Ten days.")), "Refund policy\n\nTen days."),
     ],
-    ids=["raised", "lowered", "struck", "changes", "table", "heading"],
+    ids=["raised", "lowered", "moved up", "moved down", "hidden", "struck", "changes", "table", "heading"],
 )
 def test_word_files(body: str, text: str) -> None:
     assert read(docx(body), DOCX).text == text
