@@ -140,6 +140,9 @@ async def test_what_was_read_of_tasks_that_go_on_is_not_kept(stub: "Stub", engin
         feed = hub.open_feed(capacity_bytes=1 << 20)
         for task_id in task_ids:
             feed.follow(task_id)
+        await read(feed, ends=12)  # and the client has its connections, and what they hold
+        for task_id in task_ids:
+            feed.follow(task_id)
         tracemalloc.start()
         try:
             items = await anext(aiter(feed))
