@@ -40,6 +40,24 @@ def html(source: str) -> ParsedDocument:
         ),
         ("<p>a</p><p style='color: red; /* x */ DISPLAY : none !important'>b</p>", "a"),
         ("<p>a <span aria-hidden=true>★</span></p>", "a"),
+        ("<p>Price: <span aria-hidden=true>20</span> euros</p>", "Price: 20 euros"),
+        ("<p><span class=sr-only>20 euros</span><span aria-hidden=true>€20</span></p>", "20 euros"),
+        ("<p><span>€20</span><span aria-hidden=true>€ 20</span></p>", "€20"),
+        ("<p><b aria-hidden=true>20</b> or <b aria-hidden=true>20</b></p>", "20 or 20"),
+        (
+            "<my-card><template shadowrootmode=open><p>a</p><template>b</template></template><p>c</my-card><p>d",
+            "a\n\nc\n\nd",
+        ),
+        ("<p>a <i class=material-icons aria-hidden=true>home</i></p>", "a"),
+        ("<p style='visibility:hidden'>a <b>b</b> <span style='visibility:visible'>c</span></p>d", "c\n\nd"),
+        (
+            "<div style='display:table'><div style='display:table-row'><b style='display:table-cell'>Plan</b>"
+            "<i style='display:table-cell'>Price</i></div><span style='display:table-row'>"
+            "<span style='display:table-cell'>pro</span> <div style='display:table-cell'>20</div></span></div>",
+            "Plan | Price\npro | 20",
+        ),
+        ("<svg><title>t</title><foreignObject><p>One.<p>Two.</foreignObject></svg>", "One.\n\nTwo."),
+        ("<svg><text>up to 10<tspan baseline-shift=super>6</tspan></text><text>b</text></svg>", "up to 10^6 b"),
         ("<div aria-hidden=true><p>The page below a dialog.</p></div>", "The page below a dialog."),
         ("<noscript>Text for those without scripts.</noscript>", "Text for those without scripts."),
         ("<p>a</p><noscript>Enable scripts</noscript>", "a"),
