@@ -85,11 +85,11 @@ class Walk:
         if script and self._inner < _MAX_INNER:
             return self._write_script(node, script)
         if tag == "table" and not self._flat:
-            table = read_table(node, self._line_of)
-            if table is None:
-                return False
-            self._write_table(table)
-        elif tag in _LEAVES:
+            tables = read_table(node, self._line_of)
+            for table in tables:
+                self._write_table(table)
+            return bool(tables)
+        if tag in _LEAVES:
             self._write(_leaf(node, tag, attributes))
         else:
             return False

@@ -164,6 +164,20 @@ def test_each_value_stays_under_its_heading(rows: str, lines: list[str]) -> None
     assert [document.text[a.start : a.end] for a in document.atoms] == ["\n".join(lines).strip()] or lines[0][0] == " "
 
 
+def test_rows_stay_below_the_row_that_names_them() -> None:
+    document = html(
+        "<table><caption>Fees</caption><tr><th>Plan<th>Price<tr><td>old<td>9<tr><td colspan=2>Europe<tr><td>pro<td>20"
+        "<tr><th colspan=2>Asia<tr><td>pro<td>30<tr><td colspan=2>without tax</table>"
+    )
+    parts = [(document.text[atom.start : atom.end], atom.header) for atom in document.atoms]
+    assert parts == [
+        ("Fees\nPlan | Price\nold | 9", "Plan | Price"),
+        ("Europe\nPlan | Price\npro | 20", "Europe: Plan | Price"),
+        ("Asia\nPlan | Price\npro | 30\nwithout tax", "Asia: Plan | Price"),
+    ]
+    assert html("<table><tr><th>a<th>b<tr><td colspan=2>x<tr><td>1<td>2</table>").text == "x\na | b\n1 | 2"
+
+
 def test_tables_that_lay_out_a_page_are_no_tables() -> None:
     document = html(
         "<table><tr><td><h1>Shop</h1><p>One.</p><p>Two.</p></td><td>"
