@@ -97,9 +97,9 @@ class Walk:
 
     def _write_script(self, node: LexborNode, script: str) -> bool:
         """Writes raised or lowered text, or the mark of a note unless it is no mark."""
-        text = self._line_of(node)
-        if script == "ref" and not is_mark(text):
+        if script == "ref" and not is_mark((node.text() or "").strip()):
             return False
+        text = self._line_of(node)
         before = "" if self._pending or not self._parts else self._line_end()
         if self._pending == " ":
             before = self._line_end() + " "
