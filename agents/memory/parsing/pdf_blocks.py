@@ -206,9 +206,8 @@ def _paragraph(lines: Sequence[Run], words: frozenset[str]) -> Block:
     for above, below in pairwise(lines):
         word = below.text.split(" ", 1)[0]
         width = (below.right - below.left) / max(1, len(below.text)) * (len(word) + 1)
-        if is_hyphened(above.text):
-            pass
-        elif _ITEM.match(below.text) or right - above.right > width + 0.5 * above.height:
+        fits = right - above.right > width + 0.5 * above.height
+        if (fits or _ITEM.match(below.text)) and not is_hyphened(above.text):
             texts.append("")  # the next word would have fitted: the line was ended on purpose
         texts.append(below.text)
     first = lines[0]
