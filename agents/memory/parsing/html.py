@@ -1,5 +1,6 @@
 """HTML: the text that a reader sees, without scripts, styles, controls and navigation."""
 
+import re
 from dataclasses import replace
 from typing import Final
 
@@ -16,6 +17,8 @@ from agents.memory.parsing.titles import title_of
 _OPENERS: Final = frozenset(
     ["p", "li", "td", "th", "dd", "dt", "div", "section", "aside", "footer", "body", "blockquote"]
 )
+_TEMPLATE: Final = re.compile(r"<(/?)template\b([^<>]*)>", re.IGNORECASE)
+_SHADOW: Final = "shadowrootmode"
 
 
 def parse_html(content: bytes, uri: str, *, charset: str = "") -> ParsedDocument:
@@ -30,7 +33,7 @@ def parse_html(content: bytes, uri: str, *, charset: str = "") -> ParsedDocument
 
 def read_html(source: str) -> ParsedDocument:
     """The document of what is decoded already."""
-    tree = LexborHTMLParser(flattened(source))
+    tree = LexborHTMLParser(flattened(_with_shadows(source)))
     walk = _walked(tree, without_scripts=False)
     if not walk.text.strip():  # the page of an application: what it says to those who run no scripts
         walk = _walked(tree, without_scripts=True)
@@ -40,6 +43,19 @@ def read_html(source: str) -> ParsedDocument:
         headings=walk.headings,
         atoms=walk.atoms,
     )
+
+
+def _with_shadows(source: str) -> str:
+    """The source with the templates that browsers show as elements: trees do not hold what is in templates."""
+    opened: list[bool] = []
+
+    def shown(tag: re.Match[str]) -> str:
+        if not tag[1]:
+            opened.append(_SHADOW in tag[2].lower())
+            return "<shadow-root>" if opened[-1] else tag[0]
+        return "</shadow-root>" if opened and opened.pop() else tag[0]
+
+    return _TEMPLATE.sub(shown, source) if _SHADOW in source.lower() else source
 
 
 def _walked(tree: LexborHTMLParser, *, without_scripts: bool) -> Walk:

@@ -2,7 +2,7 @@
 
 import functools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from selectolax.lexbor import LexborNode
@@ -74,6 +74,8 @@ _DROPPED: Final = frozenset(
         "canvas",
         "colgroup",
         "datalist",
+        "defs",
+        "desc",
         "embed",
         "frame",
         "frameset",
@@ -82,6 +84,7 @@ _DROPPED: Final = frozenset(
         "link",
         "map",
         "meta",
+        "metadata",
         "nav",
         "noembed",
         "noframes",
@@ -91,6 +94,7 @@ _DROPPED: Final = frozenset(
         "select",
         "source",
         "style",
+        "template",
         "textarea",
         "title",
         "track",
@@ -133,6 +137,10 @@ _LENGTH: Final = re.compile(r"([+-]?(?:\d{1,4}(?:\.\d{0,4})?|\.\d{1,4}))(em|ex|p
 _UNITS: Final = {"em": 1.0, "ex": 2.0, "pt": 12.0, "px": 16.0, "rem": 1.0, "%": 100.0}  # in a height of the font
 _LEAST_SHIFT: Final = 0.15
 _MOST_SHIFT: Final = 1.0
+_ICON: Final = re.compile(r"icon|emoji|line-?n|lineno|anchor|permalink", re.IGNORECASE)
+_HEARD: Final = (
+    "math, [class*='sr-only'], [class*='hidden'], [class*='screen-reader'], [class*='offscreen'], [class*='assistive']"
+)
 _MAX_MEANINGS: Final = 8  # of one name
 _COMMENT: Final = re.compile(r"/\*(?:[^*]|\*(?!/))*(?:\*/|\Z)")
 _DECLARATION: Final = re.compile(r"""(?:"[^"]*"?|'[^']*'?|\([^)]*\)?|[^;"'(])+""")
@@ -228,8 +236,27 @@ def _is_defined(meaning: LexborNode) -> bool:
 
 
 def is_invisible(node: LexborNode, attributes: Attributes) -> bool:
-    """Whether nothing is drawn where it stands."""
-    return _style(attributes).get("visibility") in ("collapse", "hidden") and not _shows_formula(node)
+    """Whether nothing is drawn where it stands, not even of what is in it."""
+    if shows(attributes) is not False or _shows_formula(node):
+        return False
+    return node.css_first("[style*='visib' i]:not([style*='hidden' i])") is None
+
+
+def shows(attributes: Attributes) -> bool | None:
+    """Whether its own text is drawn, which that in it may be without it; None if that is as around it."""
+    stated = _style(attributes).get("visibility")
+    return stated == "visible" if stated in ("collapse", "hidden", "visible") else None
+
+
+def row_part(attributes: Attributes) -> str:
+    """`row` or `cell` of what a style makes such a part of a table."""
+    return {"table-row": "row", "table-cell": "cell"}.get(_style(attributes).get("display", ""), "")
+
+
+def follows_cell(node: LexborNode) -> bool:
+    """Whether another cell stands before it in its row."""
+    before = _element_before(node)
+    return before is not None and row_part(before.attributes) == "cell"
 
 
 def heading_level(tag: str, attributes: Attributes) -> int:
@@ -257,7 +284,7 @@ def _declared(style: str) -> Mapping[str, str]:
 def _is_marked_unseen(node: LexborNode, tag: str, attributes: Attributes) -> bool:
     if "hidden" in attributes and (attributes["hidden"] or "").lower() != "until-found":
         return True
-    if attributes.get("aria-hidden") == "true" and tag in _INLINE and _has_company(node):
+    if attributes.get("aria-hidden") == "true" and tag in _INLINE and _only_decorates(node, tag, attributes):
         return True
     if attributes.get("role") in ("navigation", "menubar"):
         return True
@@ -269,16 +296,28 @@ def _is_marked_unseen(node: LexborNode, tag: str, attributes: Attributes) -> boo
     return bool(classes) and not _FURNITURE.isdisjoint((classes or "").split())
 
 
-def _has_company(node: LexborNode) -> bool:
-    """Whether something stands beside it that says the same to those who hear the page; else it is all there is."""
+def _only_decorates(node: LexborNode, tag: str, attributes: Attributes) -> bool:
+    """Whether it is a sign, or what stands beside it says the same to those who hear the page."""
+    beside = [place for place in _beside(node) if place.child or (place.text_content or "").strip()]
+    text = _letters(node)
+    if tag in ("i", "svg") or not text or _ICON.search(attributes.get("class") or ""):
+        return bool(beside)
+    return any(text in _letters(place) or (place.child and place.css_first(_HEARD)) for place in beside)
+
+
+def _beside(node: LexborNode) -> Iterator[LexborNode]:
+    """The nodes next to it that those who hear the page hear."""
     before, after = node.prev, node.next
     for _ in range(4):
         for place in (before, after):
-            if place is not None and ((place.tag != "-text" and place.child) or (place.text_content or "").strip()):
-                return True
+            if place is not None and place.attributes.get("aria-hidden") != "true":
+                yield place
         before = before.prev if before is not None else None
         after = after.next if after is not None else None
-    return False
+
+
+def _letters(node: LexborNode) -> str:
+    return "".join(filter(str.isalnum, (node.text() or "").lower()))
 
 
 def _shows_formula(node: LexborNode) -> bool:
@@ -322,5 +361,4 @@ _CONDITIONAL: Final[Mapping[str, Callable[[LexborNode, Attributes], bool]]] = {
     "dialog": lambda _, attributes: "open" in attributes,
     "footer": lambda node, _: not _is_of_page(node),
     "noscript": lambda _node, _attributes: False,
-    "template": lambda _, attributes: "shadowrootmode" in attributes,
 }

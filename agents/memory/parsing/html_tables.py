@@ -12,35 +12,71 @@ from agents.memory.parsing.grid import Cell, filled, line, names_columns
 _PARTS: Final = frozenset(["tbody", "tfoot", "thead"])
 _PAGE_PARTS: Final = "table, h1, h2, h3, h4, h5, h6, pre, article, section, main, hr, dl, form, nav, header, footer"
 _MAX_CELL: Final = 1_500
+_MAX_NAME: Final = 120  # of rows
+_MAX_HEADER: Final = 500  # that is said again
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table's lines, the caption first; `header` is the row that names its columns."""
+    """Lines of a table, the caption or the name of the rows first; `header` is the row that names its columns."""
 
     lines: Sequence[str]
     header: str
 
 
-def read_table(table: LexborNode, line_of: Callable[[LexborNode], str]) -> Table | None:
-    """The table's rows as lines; None if it lays out a page, or has one column only."""
+def read_table(table: LexborNode, line_of: Callable[[LexborNode], str]) -> Sequence[Table]:
+    """The table's rows as lines, apart where a row names those below it; none if it only lays out a page."""
     groups = list(_groups(table))
     cells = [cell for group in groups for row in group for cell in row]
     if not cells or not _is_data(table, groups):
-        return None
+        return ()
     texts = {cell.mem_id: _text(cell, line_of) for cell in cells}
     headed = any(cell.tag == "th" for cell in cells)
     if not headed and any(len(text) > _MAX_CELL for text in texts.values()):
-        return None
+        return ()
     grid = [
         [[Cell(texts[cell.mem_id], _span(cell, "rowspan"), _span(cell, "colspan")) for cell in row] for row in group]
         for group in groups
     ]
-    rows = [places for places in filled(grid) if any(places)]
+    raw = (row for group in groups for row in group)
+    placed = [(row, places) for row, places in zip(raw, filled(grid), strict=True) if any(places)]
+    rows = [places for _, places in placed]
     lines = [line(places) for places in rows]
     header = lines[0] if len(rows) > 1 and _is_header(groups, rows[0], headed=headed) else ""
     captions = [text for child in _seen(table) if child.tag == "caption" and (text := line_of(child))]
-    return Table([*captions, *lines], header)
+    naming = _naming([row for row, _ in placed], rows) if 0 < len(header) <= _MAX_HEADER else frozenset[int]()
+    return list(_parted(captions, lines, header, naming))
+
+
+def _parted(captions: Sequence[str], lines: Sequence[str], header: str, naming: frozenset[int]) -> Iterator[Table]:
+    """The lines, and below each that names those below it the header once more."""
+    begun, before, stated = [*captions], len(captions) + 1, header
+    for number, text in enumerate(lines):
+        if number not in naming:
+            begun.append(text)
+            continue
+        if len(begun) > before:
+            yield Table(begun, stated)
+            begun = []
+        else:  # only the header
+            begun = begun[: before - 1]
+        begun += [text, header]
+        before, stated = 0, f"{text}: {header}"
+    yield Table(begun, stated)
+
+
+def _naming(cells: Sequence[Sequence[LexborNode]], rows: Sequence[Sequence[str]]) -> frozenset[int]:
+    """Which rows below the first name those below them: their one cell goes over all columns, and values follow."""
+    width = len(rows[0])
+    whole = [
+        len(row) == 1
+        and width > 1
+        and _span(row[0], "colspan") >= width
+        and len(places) == 1
+        and len(places[0]) < _MAX_NAME
+        for row, places in zip(cells, rows, strict=True)
+    ]
+    return frozenset(n for n in range(1, len(rows) - 1) if whole[n] and not whole[n + 1])
 
 
 def _groups(table: LexborNode) -> Iterator[list[list[LexborNode]]]:

@@ -8,6 +8,7 @@ from selectolax.lexbor import LexborNode
 
 from agents.memory.document import Heading, Span
 from agents.memory.parsing import html_rules as rules
+from agents.memory.parsing.grid import SEPARATOR
 from agents.memory.parsing.html_tables import Table, read_table
 from agents.memory.parsing.mathml import linear
 from agents.memory.parsing.numbering import Numbering, numbering_of
@@ -18,7 +19,8 @@ _INVISIBLE: Final = re.compile("[\u00ad\u200b\ufeff]")
 _MAX_INNER: Final = 8  # texts within texts: cells, raised text
 _MAX_NODES_UP: Final = 4
 _FORMULA: Final = re.compile(r"\b(?:math|tex|latex|emoji)\b", re.IGNORECASE)
-_LEAVES: Final = frozenset(["img", "input", "math", "svg"])
+_LEAVES: Final = frozenset(["img", "input", "math"])
+_DRAWN: Final = frozenset(["foreignobject", "text"])  # text in drawings
 _JOINTS: Final = (": ", ", ", "; ")  # between names and what they mean
 
 
@@ -43,6 +45,7 @@ class Walk:
         self._pending = ""  # white space that is owed before the next word
         self._owed: list[str] = []  # marks that stand before the next word
         self._lists: list[Numbering | None] = []
+        self._shown = [True]
         self._preformatted = 0
         self._atom_start = 0
         self._heading_start = -1
@@ -82,11 +85,11 @@ class Walk:
         if script and self._inner < _MAX_INNER:
             return self._write_script(node, script)
         if tag == "table" and not self._flat:
-            table = read_table(node, self._line_of)
-            if table is None:
-                return False
-            self._write_table(table)
-        elif tag in _LEAVES:
+            tables = read_table(node, self._line_of)
+            for table in tables:
+                self._write_table(table)
+            return bool(tables)
+        if tag in _LEAVES:
             self._write(_leaf(node, tag, attributes))
         else:
             return False
@@ -94,9 +97,9 @@ class Walk:
 
     def _write_script(self, node: LexborNode, script: str) -> bool:
         """Writes raised or lowered text, or the mark of a note unless it is no mark."""
-        text = self._line_of(node)
-        if script == "ref" and not is_mark(text):
+        if script == "ref" and not is_mark((node.text() or "").strip()):
             return False
+        text = self._line_of(node)
         before = "" if self._pending or not self._parts else self._line_end()
         if self._pending == " ":
             before = self._line_end() + " "
@@ -131,6 +134,8 @@ class Walk:
         return walk.text
 
     def _write_table(self, table: Table) -> None:
+        if not self._shown[-1]:
+            return
         self._break("table")
         start = self._begin()
         self._append("\n".join(table.lines))
@@ -140,6 +145,10 @@ class Walk:
 
     def _enter(self, node: LexborNode, tag: str, attributes: rules.Attributes) -> None:
         self._break(tag)
+        if (shown := rules.shows(attributes)) is not None:
+            self._shown.append(shown)
+        if part := rules.row_part(attributes):
+            self._part(node, part)
         if self._flat and tag in ("dt", "li", "tr") and node.prev is not None and self._parts:
             self._pending = "; "
         if tag in ("dd", "dt") and self._parts and (joint := rules.definition_joint(node, tag)):
@@ -172,7 +181,16 @@ class Walk:
             self._owed.clear()  # the item was empty
         elif tag in ("dd", "dt") and self._pending in _JOINTS:
             self._pending = ""  # so was what was defined
-        self._break(tag)
+        self._break("tr" if rules.row_part(attributes) == "row" else tag)
+        if rules.shows(attributes) is not None:
+            self._shown.pop()
+
+    def _part(self, node: LexborNode, part: str) -> None:
+        """Parts a row or a cell that a style makes from what stands before it."""
+        if part == "row":
+            self._break("tr")
+        elif self._parts and rules.follows_cell(node):
+            self._pending = f"{self._pending} {SEPARATOR.lstrip()}" if "|" in self._pending else SEPARATOR
 
     def _close(self, opening: str, closing: str) -> None:
         if self._owed and self._owed[-1] == opening:
@@ -198,7 +216,7 @@ class Walk:
 
     def _break(self, tag: str) -> None:
         if tag not in rules.BLOCKS and tag not in rules.LINES:
-            if "-" in tag and not self._pending:  # elements of an application's own, which mostly are blocks
+            if ("-" in tag or tag.lower() in _DRAWN) and not self._pending:  # an application's own mostly are blocks
                 self._pending = " " if self._parts else ""
             return
         if (
@@ -229,6 +247,8 @@ class Walk:
         return start
 
     def _write(self, text: str) -> None:
+        if not self._shown[-1]:
+            return
         if self._preformatted:
             if text.strip():
                 self._begin()
@@ -259,8 +279,6 @@ def _marks(tag: str, attributes: rules.Attributes) -> Sequence[str]:
 def _leaf(node: LexborNode, tag: str, attributes: rules.Attributes) -> str:
     if tag == "math":
         return linear(node)
-    if tag == "svg":
-        return " ".join(f" {text.text() or ''} " for text in node.css("text"))
     if tag == "img":
         return (attributes.get("alt") or "") if _FORMULA.search(attributes.get("class") or "") else ""
     if attributes.get("type") == "checkbox" and "disabled" in attributes:

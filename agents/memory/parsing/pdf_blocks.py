@@ -9,7 +9,7 @@ from typing import Final
 from agents.memory.parsing.grid import line
 from agents.memory.parsing.pdf_rows import Row
 from agents.memory.parsing.pdf_runs import Run
-from agents.memory.parsing.unwrap import unwrap
+from agents.memory.parsing.unwrap import is_hyphened, unwrap
 
 _NEXT_ROW: Final = 3.5  # of the height
 _NEXT_LINE: Final = 1.75
@@ -192,6 +192,8 @@ def _same_paragraph(lines: Sequence[Run], run: Run) -> bool:
         return False
     if min(run.right, last.right) <= max(run.left, last.left):
         return False
+    if is_hyphened(last.text):
+        return True
     if abs(run.left + run.right - last.left - last.right) < height and (last.bold or len(lines) == 1):
         return True  # centred
     indented = run.left - last.left > _INDENT * height
@@ -204,7 +206,8 @@ def _paragraph(lines: Sequence[Run], words: frozenset[str]) -> Block:
     for above, below in pairwise(lines):
         word = below.text.split(" ", 1)[0]
         width = (below.right - below.left) / max(1, len(below.text)) * (len(word) + 1)
-        if _ITEM.match(below.text) or right - above.right > width + 0.5 * above.height:
+        fits = right - above.right > width + 0.5 * above.height
+        if (fits or _ITEM.match(below.text)) and not is_hyphened(above.text):
             texts.append("")  # the next word would have fitted: the line was ended on purpose
         texts.append(below.text)
     first = lines[0]

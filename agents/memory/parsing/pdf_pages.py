@@ -11,7 +11,7 @@ from agents.memory.document import Heading, ParsedDocument, Span
 from agents.memory.parsing.pdf_blocks import Block, blocks_of
 from agents.memory.parsing.pdf_rows import Row, rows_of
 from agents.memory.parsing.pdf_runs import Glyph, runs_of, upright
-from agents.memory.parsing.unwrap import join, words_of
+from agents.memory.parsing.unwrap import is_hyphened, join, words_of
 
 _MARGIN: Final = 0.12  # of the text's height, above and below
 _MARGIN_ROWS: Final = 4
@@ -166,7 +166,11 @@ class _Writer:
         self.bottom = None if _ENDED.search(block.text) else block.bottom
 
     def _goes_on(self, block: Block) -> bool:
-        return not block.is_table and not self.level(block) and block.text[:1].islower()
+        return (
+            not block.is_table
+            and not self.level(block)
+            and (block.text[:1].islower() or (block.text[:1].isalnum() and is_hyphened(self.parts[-1].rstrip("\n"))))
+        )
 
     def level(self, block: Block, after: Block | None = None) -> int:
         """The level of a heading, 0 for a paragraph."""

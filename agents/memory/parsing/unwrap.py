@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 _BROKEN: Final = re.compile(r"([^\W\d_]+)[-\u2010\u00ad]\Z")
+_HYPHENED: Final = re.compile(r"(?:\w\w|[a-z])[-\u2010\u00ad]\Z")  # not grades: A-
 _FIRST_WORD: Final = re.compile(r"[^\W\d_]+")
 # First parts after which a hyphen is more often the word's own than the line's.
 _COMPOUND: Final = frozenset(
@@ -25,6 +26,11 @@ def unwrap(lines: Sequence[str], words: frozenset[str]) -> str:
     return text
 
 
+def is_hyphened(line: str) -> bool:
+    """Whether a line ends inside a word or a name."""
+    return _HYPHENED.search(line) is not None
+
+
 def join(text: str, line: str, words: frozenset[str]) -> str:
     """The text with the next line after it; a hyphen that the line's end asked for goes."""
     if not text:
@@ -32,6 +38,8 @@ def join(text: str, line: str, words: frozenset[str]) -> str:
     broken, first = _BROKEN.search(text), _FIRST_WORD.match(line)
     if text[-1] in "-\u2010\u2013/" and not broken:
         return f"{text}{line}" if not text[-2:-1].isspace() else f"{text} {line}"
+    if broken and line[0].isdigit():
+        return f"{text[:-1]}-{line}"
     if not broken or not first:
         return f"{text} {line}"
     if not first[0][0].islower() or _keeps_hyphen(broken[1].lower(), first[0].lower(), words):

@@ -40,6 +40,24 @@ def html(source: str) -> ParsedDocument:
         ),
         ("<p>a</p><p style='color: red; /* x */ DISPLAY : none !important'>b</p>", "a"),
         ("<p>a <span aria-hidden=true>★</span></p>", "a"),
+        ("<p>Price: <span aria-hidden=true>20</span> euros</p>", "Price: 20 euros"),
+        ("<p><span class=sr-only>20 euros</span><span aria-hidden=true>€20</span></p>", "20 euros"),
+        ("<p><span>€20</span><span aria-hidden=true>€ 20</span></p>", "€20"),
+        ("<p><b aria-hidden=true>20</b> or <b aria-hidden=true>20</b></p>", "20 or 20"),
+        (
+            "<my-card><template shadowrootmode=open><p>a</p><template>b</template></template><p>c</my-card><p>d",
+            "a\n\nc\n\nd",
+        ),
+        ("<p>a <i class=material-icons aria-hidden=true>home</i></p>", "a"),
+        ("<p style='visibility:hidden'>a <b>b</b> <span style='visibility:visible'>c</span></p>d", "c\n\nd"),
+        (
+            "<div style='display:table'><div style='display:table-row'><b style='display:table-cell'>Plan</b>"
+            "<i style='display:table-cell'>Price</i></div><span style='display:table-row'>"
+            "<span style='display:table-cell'>pro</span> <div style='display:table-cell'>20</div></span></div>",
+            "Plan | Price\npro | 20",
+        ),
+        ("<svg><title>t</title><foreignObject><p>One.<p>Two.</foreignObject></svg>", "One.\n\nTwo."),
+        ("<svg><text>up to 10<tspan baseline-shift=super>6</tspan></text><text>b</text></svg>", "up to 10^6 b"),
         ("<div aria-hidden=true><p>The page below a dialog.</p></div>", "The page below a dialog."),
         ("<noscript>Text for those without scripts.</noscript>", "Text for those without scripts."),
         ("<p>a</p><noscript>Enable scripts</noscript>", "a"),
@@ -146,6 +164,20 @@ def test_each_value_stays_under_its_heading(rows: str, lines: list[str]) -> None
     assert [document.text[a.start : a.end] for a in document.atoms] == ["\n".join(lines).strip()] or lines[0][0] == " "
 
 
+def test_rows_stay_below_the_row_that_names_them() -> None:
+    document = html(
+        "<table><caption>Fees</caption><tr><th>Plan<th>Price<tr><td>old<td>9<tr><td colspan=2>Europe<tr><td>pro<td>20"
+        "<tr><th colspan=2>Asia<tr><td>pro<td>30<tr><td colspan=2>without tax</table>"
+    )
+    parts = [(document.text[atom.start : atom.end], atom.header) for atom in document.atoms]
+    assert parts == [
+        ("Fees\nPlan | Price\nold | 9", "Plan | Price"),
+        ("Europe\nPlan | Price\npro | 20", "Europe: Plan | Price"),
+        ("Asia\nPlan | Price\npro | 30\nwithout tax", "Asia: Plan | Price"),
+    ]
+    assert html("<table><tr><th>a<th>b<tr><td colspan=2>x<tr><td>1<td>2</table>").text == "x\na | b\n1 | 2"
+
+
 def test_tables_that_lay_out_a_page_are_no_tables() -> None:
     document = html(
         "<table><tr><td><h1>Shop</h1><p>One.</p><p>Two.</p></td><td>"
@@ -163,8 +195,15 @@ def test_spans_without_end_are_bounded() -> None:
 
 @pytest.mark.parametrize(
     "source",
-    ["<div>" * 300_000, "<ul><li>" * 150_000, "<b><div>" * 100_000, "<span><div></x>" * 100_000, "<!--" * 300_000],
-    ids=["div", "lists", "mixed", "foreign ends", "comments"],
+    [
+        "<div>" * 300_000,
+        "<a class=noteref><b>" * 150_000,
+        "<ul><li>" * 150_000,
+        "<b><div>" * 100_000,
+        "<span><div></x>" * 100_000,
+        "<!--" * 300_000,
+    ],
+    ids=["div", "references", "lists", "mixed", "foreign ends", "comments"],
 )
 def test_deep_nesting_takes_no_longer_than_flat_text(source: str) -> None:
     assert html(f"<p>before</p>{source}deep" if not source.startswith("<!") else f"deep{source}").text.endswith("deep")

@@ -130,6 +130,8 @@ def test_lines_that_end_on_purpose_stay() -> None:
         (["the up-", "stream, and up-stream"], "the up-stream, and up-stream"),
         (["pages 10-", "20 of it"], "pages 10-20 of it"),
         (["the Rhine-", "Main line"], "the Rhine-Main line"),
+        (["in ISO-", "8859-1"], "in ISO-8859-1"),
+        (["see CVE-2024-", "1234 on"], "see CVE-2024-1234 on"),
         (["one", "two"], "one two"),
         (["one -", "two"], "one - two"),
         (["one", "", "two"], "one\ntwo"),
@@ -137,6 +139,22 @@ def test_lines_that_end_on_purpose_stay() -> None:
 )
 def test_hyphens_of_lines_go(lines: list[str], text: str) -> None:
     assert unwrap(lines, frozenset(["up-stream"])) == text
+
+
+@pytest.mark.parametrize(
+    ("lines", "text"),
+    [
+        (["The maxi-", "mum number of requests is 500."], "The maximum number of requests is 500."),
+        (["It is written in ISO-", "8859-1, as older pages of the shop are."], "It is written in ISO-8859-1, as"),
+        (["CVE-2024-", "1234 is mended in the release that is out now."], "CVE-2024-1234 is mended"),
+    ],
+)
+def test_a_line_that_ends_in_a_hyphen_goes_on(lines: list[str], text: str) -> None:
+    def draw(canvas: Canvas) -> None:
+        for number, line in enumerate(lines):
+            canvas.drawString(72, 700 - 14 * number, line)
+
+    assert read(drawn_pdf(draw)).text.startswith(text)
 
 
 def test_filled_in_forms_are_read() -> None:
