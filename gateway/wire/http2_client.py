@@ -67,7 +67,7 @@ class ClientLimits:
 
     stream_window_bytes: int = 256 << 10
     max_frame_bytes: int = 1 << 20
-    wide_windows: WideWindows = field(default_factory=lambda: WideWindows(most=128))
+    wide_windows: WideWindows = field(default_factory=lambda: WideWindows(most=16))
 
 
 class Stream(http2_connection.Stream):

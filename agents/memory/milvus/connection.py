@@ -66,8 +66,15 @@ class MilvusConnection:
     async def _connected(self) -> Any:
         async with self._connecting:
             if self._client is None:
-                self._client = await self._run(self._connect, None)
+                self._client = await self._connect_again_if_cut()
             return self._client
+
+    async def _connect_again_if_cut(self) -> Any:
+        """A new client may get the connection of one that was idle, which the server closes under its first call."""
+        try:
+            return await self._run(self._connect, None)
+        except TroupeError:
+            return await self._run(self._connect, None)
 
     def _connect(self, _: object) -> Any:
         client = _import().MilvusClient(uri=self._uri, token=self._token, timeout=_CONNECT_SECONDS)

@@ -72,12 +72,19 @@ class Lessons:
         for ranking in rankings:
             left_out = [c for c in ranking if not (facts.is_current(c) and facts.is_held(c))]
             again |= len(ranking) >= depth and bool(left_out)
+            again |= any(self._was_replaced_meanwhile(candidate, facts) for candidate in left_out)
             for candidate in left_out:
                 self._leave_out(candidate, facts)
         shown = {c.version: facts.is_fresh(c) for ranking in rankings for c in ranking if facts.is_current(c)}
         again |= any(fresh and version not in self.whole for version, fresh in shown.items())
         self.whole |= shown.keys()
         return again
+
+    def _was_replaced_meanwhile(self, candidate: Candidate, facts: Facts) -> bool:
+        """Whether its document is there by another version, which the search may have been too early to see."""
+        record = facts.records.get(candidate.uri)
+        there = record is not None and record.passages > 0 and record.version not in (candidate.version, *self.whole)
+        return there and facts.is_fresh(candidate)
 
     def _leave_out(self, candidate: Candidate, facts: Facts) -> None:
         if facts.is_current(candidate):

@@ -63,6 +63,13 @@ def test_what_became_visible_meanwhile_is_looked_at_again_once() -> None:
     assert not lessons.learn([[hit("a", NEW)]], known, depth=9)
 
 
+def test_a_search_that_saw_only_what_was_replaced_meanwhile_is_made_again() -> None:
+    known = facts(record("a", NEW, time_ms=10**6 - 1))
+    lessons = Lessons()
+    assert lessons.learn([[hit("a", OLD)]], known, depth=9)
+    assert not Lessons().learn([[hit("a", OLD)]], facts(record("a", NEW)), depth=9), "it was replaced long ago"
+
+
 def test_rankings_are_fused_by_rank() -> None:
     first, second = [hit("a", "v"), hit("b", "v"), hit("c", "v")], [hit("c", "v"), hit("b", "v")]
     assert [each.uri for each in fuse([first, second])] == ["c", "b", "a"]
