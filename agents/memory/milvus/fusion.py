@@ -75,6 +75,8 @@ class Lessons:
             again |= any(self._was_replaced_meanwhile(candidate, facts) for candidate in left_out)
             for candidate in left_out:
                 self._leave_out(candidate, facts)
+        # What an attempt left out as unfinished may have become the document's meanwhile.
+        self.versions -= {record.version for record in facts.records.values()}
         shown = {c.version: facts.is_fresh(c) for ranking in rankings for c in ranking if facts.is_current(c)}
         again |= any(fresh and version not in self.whole for version, fresh in shown.items())
         self.whole |= shown.keys()

@@ -63,7 +63,9 @@ async def memory_of(milvus_server: MilvusServer, project: str) -> AsyncIterator[
         BusyStore(uri=milvus_server.uri, settings=SETTINGS) as store,
         Parser(timeout_seconds=60, memory_bytes=1 << 30) as parser,
     ):
-        yield Memory(store, parser, project)
+        memory = Memory(store, parser, project)
+        await memory.removal.clear(older_than_seconds=-1)  # what tests of breaking off have left
+        yield memory
 
 
 async def test_what_was_left_is_cleared(milvus_server: MilvusServer) -> None:

@@ -68,6 +68,11 @@ def test_a_search_that_saw_only_what_was_replaced_meanwhile_is_made_again() -> N
     lessons = Lessons()
     assert lessons.learn([[hit("a", OLD)]], known, depth=9)
     assert not Lessons().learn([[hit("a", OLD)]], facts(record("a", NEW)), depth=9), "it was replaced long ago"
+    lessons = Lessons()
+    lessons.learn([[hit("a", OLD), hit("a", NEW)]], facts(record("a", OLD, other=NEW)), depth=9)
+    assert lessons.versions == {NEW}
+    lessons.learn([[hit("a", OLD)]], known, depth=9)
+    assert lessons.versions == {OLD}, "what was unfinished is the document's now"
 
 
 def test_rankings_are_fused_by_rank() -> None:
