@@ -36,7 +36,7 @@ def scrubbed(message: str, value: str) -> str:
     if kept == value:
         return message
     message = message.replace(value, kept)
-    for part in re.split(r"[\W_]+", value):
+    for part in sorted(re.split(r"[\W_]+", value), key=len, reverse=True):  # a name may stand within the password
         if len(part) >= _LEAST_TELLING and part not in kept:
             message = message.replace(part, HIDDEN)
     return message

@@ -1,13 +1,15 @@
 """No password is shown, whatever signs it has and wherever it stands."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from troupe.core.masking import masked, scrubbed
 
 
 @given(st.text(st.characters(codec="utf-8"), max_size=20))
+@example("user")
+@example("host")
 def test_what_stands_before_the_host_is_hidden(odd: str) -> None:
     password = f"SECRET{odd}TERCES"
     for url in (f"redis://:{password}@host:6379/0", f"rediss://user:{password}@[::1]:1,b:2", f"u:{password}@host:1"):
