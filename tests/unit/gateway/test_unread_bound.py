@@ -23,7 +23,7 @@ class Connection:
         self._gone = gone
 
     def unread(self) -> Iterable[Unread]:
-        return [Unread(size, lambda size=size: self._gone.append(size)) for size in self._sizes]  # type: ignore[misc]
+        return [Unread(size, lambda size=size: self._gone.append(size)) for size in self._sizes]  # type: ignore[misc] # mypy infers no lambda with a default
 
     def sweep(self, now: float) -> None: ...
 
