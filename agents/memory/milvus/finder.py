@@ -50,7 +50,8 @@ class Finder:
             if scope is None:
                 return []
             listed = bool(lessons.strangers)
-            rankings, facts = await self._attempt(layout, query, all_of([*fixed, *scope, *_but(lessons)]), depth)
+            clause = all_of([*fixed, *scope, *_but(lessons)])
+            rankings, facts = await self._attempt(layout, query, clause, depth, list(lessons.versions.values()))
             again = lessons.learn(rankings, facts, depth=depth)
             if lessons.strangers and not listed:
                 # Other documents lie in the folder that a source names: its own are named one by one.
@@ -61,12 +62,18 @@ class Finder:
                 break
         return found
 
-    async def _attempt(self, layout: Layout, query: Query, clause: str, depth: int) -> tuple[Sequence[Ranking], Facts]:
-        """Candidates, and what is true of them afterwards; what no document will ever own is cleared away."""
+    async def _attempt(
+        self, layout: Layout, query: Query, clause: str, depth: int, left_out: Sequence[str]
+    ) -> tuple[Sequence[Ranking], Facts]:
+        """Candidates, and what is true of them and of the URIs that were left out afterwards.
+
+        What no document will ever own is cleared away.
+        """
         began_ms = time.time_ns() // 1_000_000
         rankings = await self._rank(layout, query, clause, depth)
         collections, project = self._collections, query.project
-        keys = sorted({document_key(project, candidate.uri) for ranking in rankings for candidate in ranking})
+        uris = {candidate.uri for ranking in rankings for candidate in ranking}.union(left_out)
+        keys = sorted(document_key(project, uri) for uri in uris)
         rows, holds = await asyncio.gather(  # Milvus takes 0.2 s for each strongly consistent answer
             collections.get(collections.documents, keys, DOCUMENT_FIELDS),
             self._holds.there(lookups(project, rankings, query.sources)),

@@ -59,9 +59,14 @@ class Facts:
 
 @dataclass(slots=True)
 class Lessons:
-    """What the next attempt at a search leaves out, and which versions the ones before saw whole."""
+    """What the next attempt at a search leaves out, and which versions the ones before saw whole.
 
-    versions: set[str] = field(default_factory=set)
+    `versions` says of each the URI of its document: one that was left out as unfinished is the document's as soon as
+    the record says so, and by then the version that was shown in its place may be deleted. So as long as any is left
+    out, its record is looked up with those of the candidates.
+    """
+
+    versions: dict[str, str] = field(default_factory=dict)
     keys: set[str] = field(default_factory=set)
     strangers: set[str] = field(default_factory=set)
     whole: set[str] = field(default_factory=set)
@@ -75,8 +80,10 @@ class Lessons:
             again |= any(self._was_replaced_meanwhile(candidate, facts) for candidate in left_out)
             for candidate in left_out:
                 self._leave_out(candidate, facts)
-        # What an attempt left out as unfinished may have become the document's meanwhile.
-        self.versions -= {record.version for record in facts.records.values()}
+        finished = {record.version for record in facts.records.values() if record.version in self.versions}
+        again |= bool(finished - self.whole)
+        for version in finished:
+            del self.versions[version]
         shown = {c.version: facts.is_fresh(c) for ranking in rankings for c in ranking if facts.is_current(c)}
         again |= any(fresh and version not in self.whole for version, fresh in shown.items())
         self.whole |= shown.keys()
@@ -92,7 +99,7 @@ class Lessons:
         if facts.is_current(candidate):
             self.strangers.add(candidate.document_id)
         elif "." in candidate.version:  # the name of one attempt to store one document
-            self.versions.add(candidate.version)
+            self.versions[candidate.version] = candidate.uri
         else:
             self.keys.add(candidate.key)
 

@@ -51,7 +51,7 @@ def test_another_attempt_leaves_out_what_is_not_there() -> None:
     ranking = [hit("a", NEW), hit("a", OLD), hit("b", "plain"), hit("c", "plain")]
     lessons = Lessons()
     assert lessons.learn([ranking], known, depth=4)
-    assert (lessons.versions, lessons.strangers, lessons.keys) == ({OLD}, {"id of b"}, {"c-plain-0"})
+    assert (lessons.versions, lessons.strangers, lessons.keys) == ({OLD: "a"}, {"id of b"}, {"c-plain-0"})
     assert not Lessons().learn([ranking], known, depth=5), "there were no others"
     assert not Lessons().learn([[hit("a", NEW)]], known, depth=1)
 
@@ -70,9 +70,17 @@ def test_a_search_that_saw_only_what_was_replaced_meanwhile_is_made_again() -> N
     assert not Lessons().learn([[hit("a", OLD)]], facts(record("a", NEW)), depth=9), "it was replaced long ago"
     lessons = Lessons()
     lessons.learn([[hit("a", OLD), hit("a", NEW)]], facts(record("a", OLD, other=NEW)), depth=9)
-    assert lessons.versions == {NEW}
+    assert lessons.versions == {NEW: "a"}
     lessons.learn([[hit("a", OLD)]], known, depth=9)
-    assert lessons.versions == {OLD}, "what was unfinished is the document's now"
+    assert lessons.versions == {OLD: "a"}, "what was unfinished is the document's now"
+
+
+def test_what_was_unfinished_is_looked_for_again_though_nothing_of_its_document_is_found_any_more() -> None:
+    lessons = Lessons()
+    lessons.learn([[hit("a", OLD), hit("a", NEW)]], facts(record("a", OLD, other=NEW)), depth=9)
+    assert lessons.learn([[]], facts(record("a", NEW)), depth=9)
+    assert not lessons.versions
+    assert lessons.learn([[hit("a", NEW)]], facts(record("a", NEW)), depth=9) is False
 
 
 def test_rankings_are_fused_by_rank() -> None:
