@@ -22,7 +22,7 @@ class ConsoleBuildHook(BuildHookInterface[Any]):
                 reason = str(error).splitlines()[0]
                 self.app.display_warning(f"the gateway's live page is not built; `make console` tries again: {reason}")
         if version != "editable" and (console / "dist").is_dir():
-            build_data["force_include"][str(console / "dist")] = "gateway/console/dist"
+            build_data["force_include"][str(console / "dist")] = "troupe/gateway/console/dist"
 
 
 def _load(path: Path) -> ModuleType:

@@ -1,23 +1,23 @@
-"""`python -m agents`: the agents and the memory."""
+"""`python -m troupe.agents`: the agents and the memory."""
 
 from contextlib import AsyncExitStack
 from functools import partial
 
-from agents.builtin.analyzer import Analyzer
-from agents.builtin.retriever import Retriever
-from agents.builtin.writer import Writer
-from agents.memory.clearing import clearing
-from agents.memory.embedding import InferenceEmbedder
-from agents.memory.milvus.store import MilvusStore
-from agents.memory.parser import Parser
-from agents.memory.search import MemorySearcher
-from agents.rpc.memory import MemoryServicer
-from agents.runtime.inference import InferenceModels
-from agents.runtime.runtime import Runtime
-from agents.settings import AgentsSettings
-from agents.tools.memory_search import MemorySearchTool
-from agents.tools.registry import ToolRegistry
 from troupe.agent import AgentServicer
+from troupe.agents.builtin.analyzer import Analyzer
+from troupe.agents.builtin.retriever import Retriever
+from troupe.agents.builtin.writer import Writer
+from troupe.agents.memory.clearing import clearing
+from troupe.agents.memory.embedding import InferenceEmbedder
+from troupe.agents.memory.milvus.store import MilvusStore
+from troupe.agents.memory.parser import Parser
+from troupe.agents.memory.search import MemorySearcher
+from troupe.agents.rpc.memory import MemoryServicer
+from troupe.agents.runtime.inference import InferenceModels
+from troupe.agents.runtime.runtime import Runtime
+from troupe.agents.settings import AgentsSettings
+from troupe.agents.tools.memory_search import MemorySearchTool
+from troupe.agents.tools.registry import ToolRegistry
 from troupe.api.memory.v1.memory_service_pb2_grpc import add_MemoryServiceServicer_to_server
 from troupe.core.channels import open_channel
 from troupe.core.health import grpc_health_check

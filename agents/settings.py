@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from agents.memory.settings import MemorySettings
+from troupe.agents.memory.settings import MemorySettings
 from troupe.core.server import ServerSettings
 from troupe.core.settings import GrpcTarget, ServiceSettings
 from troupe.core.settings_view import print_sections

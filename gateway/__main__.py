@@ -1,4 +1,4 @@
-"""Starts the gateway: `python -m gateway`."""
+"""Starts the gateway: `python -m troupe.gateway`."""
 
 import asyncio
 import socket
@@ -6,26 +6,26 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 
-from gateway import pages
-from gateway.application import GatewayApplication, ServiceAllowList
-from gateway.assets import Assets
-from gateway.dialects import Dialects
-from gateway.downstream.http1 import Http1Limits
-from gateway.facades.router import Facades
-from gateway.methods import Methods
-from gateway.metrics import CallMetrics, measuring
-from gateway.observation import Observer
-from gateway.server import WebServer
-from gateway.settings import GatewaySettings
-from gateway.tls import ServerTls, TlsFiles
-from gateway.upstream.pool import BackendPool, ReconnectPolicy
-from gateway.wire.cors import CorsPolicy
-from gateway.wire.hosts import HostPolicy
-from gateway.wire.http2_client import ClientLimits
-from gateway.wire.http2_server import Http2Limits
 from troupe.core.logs import get_logger
 from troupe.core.reflection import REFLECTION_SERVICES
 from troupe.core.server import Drain, admin_port, run
+from troupe.gateway import pages
+from troupe.gateway.application import GatewayApplication, ServiceAllowList
+from troupe.gateway.assets import Assets
+from troupe.gateway.dialects import Dialects
+from troupe.gateway.downstream.http1 import Http1Limits
+from troupe.gateway.facades.router import Facades
+from troupe.gateway.methods import Methods
+from troupe.gateway.metrics import CallMetrics, measuring
+from troupe.gateway.observation import Observer
+from troupe.gateway.server import WebServer
+from troupe.gateway.settings import GatewaySettings
+from troupe.gateway.tls import ServerTls, TlsFiles
+from troupe.gateway.upstream.pool import BackendPool, ReconnectPolicy
+from troupe.gateway.wire.cors import CorsPolicy
+from troupe.gateway.wire.hosts import HostPolicy
+from troupe.gateway.wire.http2_client import ClientLimits
+from troupe.gateway.wire.http2_server import Http2Limits
 
 
 async def serve(settings: GatewaySettings, drain: Drain) -> None:

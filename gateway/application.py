@@ -6,22 +6,22 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from typing import Final
 
-from gateway import faults, pages
-from gateway.assets import Assets
-from gateway.dialects import Asked, Dialects
-from gateway.downstream.exchange import Downstream, Upload
-from gateway.facades.router import Facades
-from gateway.faults import fault
-from gateway.observation import Observer
-from gateway.proxy import Backends, Call, CallRequest
-from gateway.wire import cors
-from gateway.wire.cors import CorsPolicy
-from gateway.wire.hosts import HostPolicy
-from gateway.wire.media import is_grpc
-from gateway.wire.metadata import GrpcStatus
-from gateway.wire.request import RequestHead
-from gateway.wire.shown import shown
 from troupe.core.ids import new_id
+from troupe.gateway import faults, pages
+from troupe.gateway.assets import Assets
+from troupe.gateway.dialects import Asked, Dialects
+from troupe.gateway.downstream.exchange import Downstream, Upload
+from troupe.gateway.facades.router import Facades
+from troupe.gateway.faults import fault
+from troupe.gateway.observation import Observer
+from troupe.gateway.proxy import Backends, Call, CallRequest
+from troupe.gateway.wire import cors
+from troupe.gateway.wire.cors import CorsPolicy
+from troupe.gateway.wire.hosts import HostPolicy
+from troupe.gateway.wire.media import is_grpc
+from troupe.gateway.wire.metadata import GrpcStatus
+from troupe.gateway.wire.request import RequestHead
+from troupe.gateway.wire.shown import shown
 
 _METHOD_PATH: Final = re.compile(rb"/([A-Za-z_][\w.]*)/([A-Za-z_]\w*)", re.ASCII)
 _HEALTH: Final = b"/healthz"

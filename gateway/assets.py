@@ -9,9 +9,9 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import Final, Self
 
-from gateway.pages import Page, security_headers
-from gateway.wire.compression import accepts_gzip
-from gateway.wire.hpack_blocks import Headers
+from troupe.gateway.pages import Page, security_headers
+from troupe.gateway.wire.compression import accepts_gzip
+from troupe.gateway.wire.hpack_blocks import Headers
 
 _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -54,7 +54,7 @@ class Assets:
     @classmethod
     def load(cls) -> Self:
         """Reads what the page's build left beside `gateway.console`; a text says how to build it where it was not."""
-        dist = resources.files("gateway.console") / "dist"
+        dist = resources.files("troupe.gateway.console") / "dist"
         return cls(_files(dist) if (dist / "index.html").is_file() else ())
 
     def find(self, path: bytes, *, accept_encoding: bytes = b"", if_none_match: bytes = b"") -> Page | None:

@@ -7,17 +7,17 @@ from typing import Final
 
 from google.protobuf import descriptor_pool
 
-from gateway.methods import Method, Methods
-from gateway.transcoding import JsonCodec, describe
-from gateway.wire.connect import ConnectTerms
-from gateway.wire.connect_media import ConnectMedia, parse_connect_media, parse_connect_query
-from gateway.wire.connect_stream import ConnectStream, ConnectTranslatedStream
-from gateway.wire.connect_unary import ConnectGet, ConnectUnary
-from gateway.wire.dialect import Dialect
-from gateway.wire.framing import MessageScanner
-from gateway.wire.grpc_web import Grpc, grpc_web
-from gateway.wire.media import is_grpc, is_protobuf, parse_media
-from gateway.wire.request import RequestHead
+from troupe.gateway.methods import Method, Methods
+from troupe.gateway.transcoding import JsonCodec, describe
+from troupe.gateway.wire.connect import ConnectTerms
+from troupe.gateway.wire.connect_media import ConnectMedia, parse_connect_media, parse_connect_query
+from troupe.gateway.wire.connect_stream import ConnectStream, ConnectTranslatedStream
+from troupe.gateway.wire.connect_unary import ConnectGet, ConnectUnary
+from troupe.gateway.wire.dialect import Dialect
+from troupe.gateway.wire.framing import MessageScanner
+from troupe.gateway.wire.grpc_web import Grpc, grpc_web
+from troupe.gateway.wire.media import is_grpc, is_protobuf, parse_media
+from troupe.gateway.wire.request import RequestHead
 
 # With a dot, so that `application/json` may be posted to pages of other kinds.
 _PATH: Final = re.compile(rb"/[A-Za-z_]\w*(?:\.\w+)+/[A-Za-z_]\w*", re.ASCII)

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
-from gateway.wire.dialect import RequestError
-from gateway.wire.metadata import GrpcStatus, grpc_status
-from gateway.wire.status import Code
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.core.errors import FieldViolation, TroupeError
+from troupe.gateway.wire.dialect import RequestError
+from troupe.gateway.wire.metadata import GrpcStatus, grpc_status
+from troupe.gateway.wire.status import Code
 
 INVALID_REQUEST: Final = ErrorReason.ERROR_REASON_INVALID_REQUEST
 MESSAGE_TOO_LARGE: Final = ErrorReason.ERROR_REASON_MESSAGE_TOO_LARGE

@@ -6,7 +6,7 @@ from typing import Final, TypeVar
 
 from google.protobuf import json_format
 
-from gateway.wire.dialect import ResponseError
+from troupe.gateway.wire.dialect import ResponseError
 
 WrittenT = TypeVar("WrittenT")
 

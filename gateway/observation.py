@@ -6,13 +6,13 @@ from typing import Final
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 from opentelemetry.trace import set_span_in_context as in_context
 
-from gateway.metrics import CallMetrics
-from gateway.wire import status
-from gateway.wire.hpack_blocks import Headers
-from gateway.wire.request import RequestHead
 from troupe.core.logs import get_logger
 from troupe.core.telemetry import spans
 from troupe.core.telemetry.propagation import TRACEPARENT, TRACESTATE, carried_by, extracted, injected
+from troupe.gateway.metrics import CallMetrics
+from troupe.gateway.wire import status
+from troupe.gateway.wire.hpack_blocks import Headers
+from troupe.gateway.wire.request import RequestHead
 
 _TRACE_HEADERS: Final = (TRACEPARENT.encode(), TRACESTATE.encode())
 # What clients bring upon themselves is no error of this server.

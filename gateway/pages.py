@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from gateway.wire import cors, metadata
-from gateway.wire.connect_media import charset_of
-from gateway.wire.hpack_blocks import Headers
-from gateway.wire.request import RequestHead
-from gateway.wire.shown import shown
-from gateway.wire.status import Code
+from troupe.gateway.wire import cors, metadata
+from troupe.gateway.wire.connect_media import charset_of
+from troupe.gateway.wire.hpack_blocks import Headers
+from troupe.gateway.wire.request import RequestHead
+from troupe.gateway.wire.shown import shown
+from troupe.gateway.wire.status import Code
 
 _PROTOCOLS: Final = (
     "This is a method, and it is called in one of three protocols, which `content-type` names. Connect: "

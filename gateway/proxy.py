@@ -5,20 +5,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from gateway import faults
-from gateway.downstream.exchange import Downstream
-from gateway.faults import fault
-from gateway.methods import OWN_SERVICES
-from gateway.observation import Observer
-from gateway.upstream.connection import BackendConnection
-from gateway.upstream.pool import Waiting
-from gateway.wire import cors, hpack_blocks, http2, metadata, status
-from gateway.wire.dialect import Dialect, RequestError, ResponseError, ResponseHead
-from gateway.wire.hpack_blocks import Headers
-from gateway.wire.http2_client import Stream
-from gateway.wire.metadata import GrpcStatus
-from gateway.wire.request import RequestHead
 from troupe.core.logs import get_logger
+from troupe.gateway import faults
+from troupe.gateway.downstream.exchange import Downstream
+from troupe.gateway.faults import fault
+from troupe.gateway.methods import OWN_SERVICES
+from troupe.gateway.observation import Observer
+from troupe.gateway.upstream.connection import BackendConnection
+from troupe.gateway.upstream.pool import Waiting
+from troupe.gateway.wire import cors, hpack_blocks, http2, metadata, status
+from troupe.gateway.wire.dialect import Dialect, RequestError, ResponseError, ResponseHead
+from troupe.gateway.wire.hpack_blocks import Headers
+from troupe.gateway.wire.http2_client import Stream
+from troupe.gateway.wire.metadata import GrpcStatus
+from troupe.gateway.wire.request import RequestHead
 
 # What may wait for a connection or for the backend's window before no more of the request is read.
 _EARLY_BYTES: Final = 64 << 10

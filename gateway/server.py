@@ -8,14 +8,14 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict
 from typing import Final
 
-from gateway.downstream.accept import AcceptedConnection, Versions
-from gateway.downstream.exchange import Application
-from gateway.downstream.http1 import Http1Counters, Http1Limits
-from gateway.downstream.open_connections import OpenConnections
-from gateway.downstream.unread_bound import UnreadBound
-from gateway.tls import ServerTls
-from gateway.wire.http2_server import Http2Counters, Http2Limits
 from troupe.core.server import StartupError
+from troupe.gateway.downstream.accept import AcceptedConnection, Versions
+from troupe.gateway.downstream.exchange import Application
+from troupe.gateway.downstream.http1 import Http1Counters, Http1Limits
+from troupe.gateway.downstream.open_connections import OpenConnections
+from troupe.gateway.downstream.unread_bound import UnreadBound
+from troupe.gateway.tls import ServerTls
+from troupe.gateway.wire.http2_server import Http2Counters, Http2Limits
 
 _SWEEP_SECONDS: Final = 0.5
 _SWEPT_AT_ONCE: Final = 64

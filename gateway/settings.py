@@ -5,10 +5,10 @@ from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, Field
 
-from gateway.wire.cors import check_origins
-from gateway.wire.hosts import check_hosts
 from troupe.core.settings import HostPort, ListenAddress, ServiceSettings
 from troupe.core.settings_view import print_sections
+from troupe.gateway.wire.cors import check_origins
+from troupe.gateway.wire.hosts import check_hosts
 
 
 class GatewaySettings(ServiceSettings):

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from gateway.downstream.accept import ALPN_PROTOCOLS
 from troupe.core.logs import get_logger
 from troupe.core.server import StartupError
+from troupe.gateway.downstream.accept import ALPN_PROTOCOLS
 
 
 @dataclass(frozen=True, slots=True)

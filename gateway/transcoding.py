@@ -11,14 +11,14 @@ from google.protobuf import json_format, message_factory
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import DecodeError, EncodeError, Message
 
-from gateway.json_terms import in_json_terms, written
-from gateway.methods import Method
-from gateway.wire.dialect import RequestError, ResponseError
-from gateway.wire.shown import shown
-from gateway.wire.status import Code
-from gateway.wire.status_details import StatusDetail
 from troupe.core.errors import TroupeError
 from troupe.core.json_messages import read_json
+from troupe.gateway.json_terms import in_json_terms, written
+from troupe.gateway.methods import Method
+from troupe.gateway.wire.dialect import RequestError, ResponseError
+from troupe.gateway.wire.shown import shown
+from troupe.gateway.wire.status import Code
+from troupe.gateway.wire.status_details import StatusDetail
 
 ReadT = TypeVar("ReadT")
 

@@ -1,19 +1,19 @@
-"""`python -m inference`: the inference service."""
+"""`python -m troupe.inference`: the inference service."""
 
 import asyncio
 from functools import partial
 
-from inference.backends.backend import Backend
-from inference.backends.gemini.backend import GeminiBackend
-from inference.backends.triton.backend import TritonBackend
-from inference.backends.triton.client import TritonClient
-from inference.catalog import Catalog
-from inference.rpc.service import InferenceService
-from inference.settings import InferenceSettings
 from troupe.api.inference.v1.inference_service_pb2 import Backend as BackendKind
 from troupe.api.inference.v1.inference_service_pb2_grpc import add_InferenceServiceServicer_to_server
 from troupe.core.health import Check
 from troupe.core.server import Drain, run, serving
+from troupe.inference.backends.backend import Backend
+from troupe.inference.backends.gemini.backend import GeminiBackend
+from troupe.inference.backends.triton.backend import TritonBackend
+from troupe.inference.backends.triton.client import TritonClient
+from troupe.inference.catalog import Catalog
+from troupe.inference.rpc.service import InferenceService
+from troupe.inference.settings import InferenceSettings
 
 SERVICE = "troupe.api.inference.v1.InferenceService"
 

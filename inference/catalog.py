@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from inference.backends.backend import Backend
-from inference.settings import GeminiModel, InferenceSettings, ModelPrice, TritonModel
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.api.inference.v1.inference_service_pb2 import Backend as BackendKind
 from troupe.api.inference.v1.inference_service_pb2 import Model, ModelKind
 from troupe.core.errors import FieldViolation, TroupeError
 from troupe.core.settings import SettingsError
+from troupe.inference.backends.backend import Backend
+from troupe.inference.settings import GeminiModel, InferenceSettings, ModelPrice, TritonModel
 
 _KINDS: Final[Mapping[str, "ModelKind.ValueType"]] = {
     "generator": ModelKind.MODEL_KIND_GENERATOR,

@@ -1,6 +1,6 @@
 """What a call costs."""
 
-from inference.settings import ModelPrice
+from troupe.inference.settings import ModelPrice
 
 
 def cost_usd_micros(price: ModelPrice, *, input_tokens: int, output_tokens: int) -> int:

@@ -93,6 +93,6 @@ class InferenceSettings(ServiceSettings):
 
 
 if __name__ == "__main__":
-    from inference.models.settings import ModelsSettings
+    from troupe.inference.models.settings import ModelsSettings
 
     print_sections(InferenceSettings, ModelsSettings)

@@ -1,28 +1,28 @@
-"""`python -m orchestrator`: the task API."""
+"""`python -m troupe.orchestrator`: the task API."""
 
 import asyncio
 from functools import partial
 
-from orchestrator.directory import AgentDirectory
-from orchestrator.models import ModelDirectory
-from orchestrator.planner.planning import check_size_of_plan
-from orchestrator.rpc.admission import Admission
-from orchestrator.rpc.doors import MEMORY_DOOR, MODELS_DOOR
-from orchestrator.rpc.hub import Hub
-from orchestrator.rpc.registration import register_with_encoded_streams
-from orchestrator.rpc.service import OrchestratorServicer
-from orchestrator.rpc.submission import Submission
-from orchestrator.settings import OrchestratorSettings
-from orchestrator.store.health import redis_check
-from orchestrator.store.history import History
-from orchestrator.store.known_agents import KnownAgents
-from orchestrator.store.partitions import Partitions
-from orchestrator.store.resp import RedisClient
-from orchestrator.store.tasks import TaskStore
-from orchestrator.store.transitions import Transitions
 from troupe.api.orchestrator.v1 import orchestrator_service_pb2
 from troupe.core.channels import open_channel
 from troupe.core.server import Drain, run, serving
+from troupe.orchestrator.directory import AgentDirectory
+from troupe.orchestrator.models import ModelDirectory
+from troupe.orchestrator.planner.planning import check_size_of_plan
+from troupe.orchestrator.rpc.admission import Admission
+from troupe.orchestrator.rpc.doors import MEMORY_DOOR, MODELS_DOOR
+from troupe.orchestrator.rpc.hub import Hub
+from troupe.orchestrator.rpc.registration import register_with_encoded_streams
+from troupe.orchestrator.rpc.service import OrchestratorServicer
+from troupe.orchestrator.rpc.submission import Submission
+from troupe.orchestrator.settings import OrchestratorSettings
+from troupe.orchestrator.store.health import redis_check
+from troupe.orchestrator.store.history import History
+from troupe.orchestrator.store.known_agents import KnownAgents
+from troupe.orchestrator.store.partitions import Partitions
+from troupe.orchestrator.store.resp import RedisClient
+from troupe.orchestrator.store.tasks import TaskStore
+from troupe.orchestrator.store.transitions import Transitions
 
 _SERVICE = orchestrator_service_pb2.DESCRIPTOR.services_by_name["OrchestratorService"]
 

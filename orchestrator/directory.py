@@ -17,11 +17,6 @@ from typing import Final, Protocol, TypeVar
 import grpc.aio
 from google.protobuf.message import DecodeError
 
-from orchestrator.domain.plan import UnknownAgentError
-from orchestrator.execution.local import LocalAgents
-from orchestrator.execution.multiplexed import MultiplexedCalls
-from orchestrator.execution.single import SingleCalls
-from orchestrator.store.known_agents import KnownAgent, KnownAgents
 from troupe.api.agent.v1.agent_service_pb2 import (
     DESCRIPTOR,
     AgentDescriptor,
@@ -33,6 +28,11 @@ from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.core.channels import open_channel
 from troupe.core.errors import TroupeError
 from troupe.core.logs import get_logger
+from troupe.orchestrator.domain.plan import UnknownAgentError
+from troupe.orchestrator.execution.local import LocalAgents
+from troupe.orchestrator.execution.multiplexed import MultiplexedCalls
+from troupe.orchestrator.execution.single import SingleCalls
+from troupe.orchestrator.store.known_agents import KnownAgent, KnownAgents
 
 _REFRESH_SECONDS: Final = 2.0
 _RETRY_SECONDS: Final = 0.25

@@ -4,11 +4,11 @@ from typing import Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from orchestrator.store.tasks import StoredTask
 from troupe.api.common.v1.content_pb2 import StepOutput
 from troupe.api.common.v1.error_pb2 import Error
 from troupe.api.common.v1.step_pb2 import Step
 from troupe.api.orchestrator.v1.task_pb2 import Plan, StepState, StepStatus, Task, TaskOutput, TaskSpec, TaskState
+from troupe.orchestrator.store.tasks import StoredTask
 
 # The answer stays within gRPC's default limit of 4 MiB; the history has every output.
 _OUTPUTS_BYTES: Final = 1 << 20

@@ -5,15 +5,15 @@ from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from orchestrator.domain.delegation import DelegationBounds
-from orchestrator.domain.retry import RetryPolicy
-from orchestrator.store.partitions import MAX_PARTITIONS
-from orchestrator.store.resp import Endpoint
-from orchestrator.store.tasks import Keeping
-from orchestrator.webhooks.settings import WebhookSettings
 from troupe.core.server import ServerSettings
 from troupe.core.settings import GrpcTarget, ServiceSettings
 from troupe.core.settings_view import print_sections
+from troupe.orchestrator.domain.delegation import DelegationBounds
+from troupe.orchestrator.domain.retry import RetryPolicy
+from troupe.orchestrator.store.partitions import MAX_PARTITIONS
+from troupe.orchestrator.store.resp import Endpoint
+from troupe.orchestrator.store.tasks import Keeping
+from troupe.orchestrator.webhooks.settings import WebhookSettings
 
 
 def _redis_url(url: str) -> str:

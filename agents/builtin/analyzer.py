@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Final
 
-from agents.builtin.analysis import analyze
-from agents.builtin.handover import Handover, attach
-from agents.builtin.numbering import Numbering
-from agents.builtin.pooling import pool
-from agents.runtime.context import AgentContext
+from troupe.agents.builtin.analysis import analyze
+from troupe.agents.builtin.handover import Handover, attach
+from troupe.agents.builtin.numbering import Numbering
+from troupe.agents.builtin.pooling import pool
+from troupe.agents.runtime.context import AgentContext
 from troupe.api.agent.v1.agent_service_pb2 import AgentDescriptor, DependencyOutput, ExecuteRequest
 from troupe.api.common.v1.content_pb2 import Finding, Passage, StepOutput
 

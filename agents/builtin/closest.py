@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Final
 
-from agents.builtin.citing import cite
-from agents.builtin.similarity import cosine, vectors_of
-from agents.builtin.text.readable import readable
-from agents.builtin.text.sentences import sentences
-from agents.builtin.text.worth import says_something
-from agents.runtime.context import AgentContext
+from troupe.agents.builtin.citing import cite
+from troupe.agents.builtin.similarity import cosine, vectors_of
+from troupe.agents.builtin.text.readable import readable
+from troupe.agents.builtin.text.sentences import sentences
+from troupe.agents.builtin.text.worth import says_something
+from troupe.agents.runtime.context import AgentContext
 from troupe.api.common.v1.content_pb2 import Finding, Passage
 
 _MAX_PASSAGES: Final = 3

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from agents.builtin.aspects import aspects
-from agents.builtin.pooling import pool
-from agents.runtime.context import AgentContext
-from agents.runtime.loop import run_loop
-from agents.tools.memory_search import NAME as MEMORY_SEARCH
-from agents.tools.tool import ToolResult
+from troupe.agents.builtin.aspects import aspects
+from troupe.agents.builtin.pooling import pool
+from troupe.agents.runtime.context import AgentContext
+from troupe.agents.runtime.loop import run_loop
+from troupe.agents.tools.memory_search import NAME as MEMORY_SEARCH
+from troupe.agents.tools.tool import ToolResult
 from troupe.api.agent.v1.agent_service_pb2 import AgentDescriptor, ExecuteRequest
 from troupe.api.common.v1.content_pb2 import Passage, StepOutput
 from troupe.api.common.v1.error_pb2 import ErrorReason

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from agents.runtime.context import AgentContext
+from troupe.agents.runtime.context import AgentContext
 
 Vector = Sequence[float]
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
-from agents.memory.removal import Removal
+from troupe.agents.memory.removal import Removal
 from troupe.core.errors import TroupeError
 from troupe.core.logs import get_logger
 

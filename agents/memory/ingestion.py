@@ -7,16 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from agents.memory import ids
-from agents.memory.embedding import Embedder
-from agents.memory.errors import too_large
-from agents.memory.membership import Membership
-from agents.memory.parser import Parser, SplitDocument
-from agents.memory.parsing.declared import charset_parameter
-from agents.memory.parsing.media import media_type_of
-from agents.memory.settings import MemorySettings
-from agents.memory.splitting import HEADING_SEPARATOR
-from agents.memory.store import MemoryStore, StoredDocument, StoredPassage
+from troupe.agents.memory import ids
+from troupe.agents.memory.embedding import Embedder
+from troupe.agents.memory.errors import too_large
+from troupe.agents.memory.membership import Membership
+from troupe.agents.memory.parser import Parser, SplitDocument
+from troupe.agents.memory.parsing.declared import charset_parameter
+from troupe.agents.memory.parsing.media import media_type_of
+from troupe.agents.memory.settings import MemorySettings
+from troupe.agents.memory.splitting import HEADING_SEPARATOR
+from troupe.agents.memory.store import MemoryStore, StoredDocument, StoredPassage
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.api.memory.v1 import memory_service_pb2 as pb
 from troupe.core.errors import TroupeError

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Final
 from weakref import WeakValueDictionary
 
-from agents.memory import ids
-from agents.memory.sources import is_marked, source_of
-from agents.memory.store import Hold, MemoryStore, StoredDocument
+from troupe.agents.memory import ids
+from troupe.agents.memory.sources import is_marked, source_of
+from troupe.agents.memory.store import Hold, MemoryStore, StoredDocument
 from troupe.api.memory.v1 import memory_service_pb2 as pb
 
 _MAX_MARKED: Final = 30  # a passage has room for 64 marks, of which 32 may be of metadata

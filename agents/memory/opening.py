@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from agents.memory.reading import assemble
-from agents.memory.store import MemoryStore, StoredDocument
+from troupe.agents.memory.reading import assemble
+from troupe.agents.memory.store import MemoryStore, StoredDocument
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.core.errors import TroupeError
 

@@ -15,10 +15,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
-from agents.memory.document import SplitPassage
-from agents.memory.errors import UNREADABLE, unreadable
-from agents.memory.parsing.worker import LENGTH
-from agents.memory.turns import Turns
+from troupe.agents.memory.document import SplitPassage
+from troupe.agents.memory.errors import UNREADABLE, unreadable
+from troupe.agents.memory.parsing.worker import LENGTH
+from troupe.agents.memory.turns import Turns
 from troupe.core.errors import TroupeError
 
 _START_SECONDS: Final = 120.0
@@ -103,7 +103,7 @@ class Parser:
             self._processes.discard(process)
         process = await asyncio.create_subprocess_exec(
             sys.executable,
-            *("-m", "agents.memory.parsing.worker", str(self._memory_bytes)),
+            *("-m", "troupe.agents.memory.parsing.worker", str(self._memory_bytes)),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             start_new_session=True,

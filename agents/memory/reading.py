@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from agents.memory.store import StoredPassage
+from troupe.agents.memory.store import StoredPassage
 
 
 def assemble(passages: Iterable[StoredPassage], start: int, end: int) -> str:

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from agents.memory import ids
-from agents.memory.membership import Membership
-from agents.memory.store import Hold, MemoryStore, StoredDocument
+from troupe.agents.memory import ids
+from troupe.agents.memory.membership import Membership
+from troupe.agents.memory.store import Hold, MemoryStore, StoredDocument
 
 _PAGE: Final = 1_000
 

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from agents.memory.embedding import Embedder
-from agents.memory.sources import SOURCE_KEY
-from agents.memory.store import FoundPassage, MemoryStore, Query
+from troupe.agents.memory.embedding import Embedder
+from troupe.agents.memory.sources import SOURCE_KEY
+from troupe.agents.memory.store import FoundPassage, MemoryStore, Query
 from troupe.api.common.v1.content_pb2 import Passage
 
 _MAX_QUERY: Final = 4_000  # code points; the embedder reads some 1,000 of them

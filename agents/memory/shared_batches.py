@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-from agents.memory.embedding import Embedder, Embeddings
+from troupe.agents.memory.embedding import Embedder, Embeddings
 from troupe.core.errors import TroupeError
 
 _HALVINGS: Final = 3

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from agents.memory.document import ParsedDocument, Span, SplitPassage
-from agents.memory.tokens import TOKEN, estimate_tokens
+from troupe.agents.memory.document import ParsedDocument, Span, SplitPassage
+from troupe.agents.memory.tokens import TOKEN, estimate_tokens
 
 HEADING_SEPARATOR: Final = " › "  # noqa: RUF001
 _MAX_TOKENS: Final = 210

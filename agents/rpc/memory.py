@@ -6,19 +6,19 @@ import json
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Final
 
-from agents.memory.embedding import Embedder
-from agents.memory.errors import is_of_document
-from agents.memory.ingestion import Ingestion
-from agents.memory.membership import Membership
-from agents.memory.opening import open_document
-from agents.memory.paging import page_token, read_page_token, read_place
-from agents.memory.parser import Parser
-from agents.memory.removal import Removal
-from agents.memory.search import MemorySearcher
-from agents.memory.settings import MemorySettings
-from agents.memory.shared_batches import SharedBatches
-from agents.memory.sources import source_of
-from agents.memory.store import MemoryStore, StoredDocument
+from troupe.agents.memory.embedding import Embedder
+from troupe.agents.memory.errors import is_of_document
+from troupe.agents.memory.ingestion import Ingestion
+from troupe.agents.memory.membership import Membership
+from troupe.agents.memory.opening import open_document
+from troupe.agents.memory.paging import page_token, read_page_token, read_place
+from troupe.agents.memory.parser import Parser
+from troupe.agents.memory.removal import Removal
+from troupe.agents.memory.search import MemorySearcher
+from troupe.agents.memory.settings import MemorySettings
+from troupe.agents.memory.shared_batches import SharedBatches
+from troupe.agents.memory.sources import source_of
+from troupe.agents.memory.store import MemoryStore, StoredDocument
 from troupe.api.memory.v1 import memory_service_pb2 as pb
 from troupe.api.memory.v1.memory_service_pb2_grpc import MemoryServiceServicer
 from troupe.core.errors import TroupeError, invalid

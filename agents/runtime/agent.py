@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from agents.runtime.context import AgentContext
+from troupe.agents.runtime.context import AgentContext
 from troupe.api.agent.v1.agent_service_pb2 import AgentDescriptor, ExecuteRequest
 from troupe.api.common.v1.content_pb2 import StepOutput
 

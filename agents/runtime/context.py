@@ -3,8 +3,8 @@
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from agents.runtime.metering import Generated, MeteredModels
-from agents.runtime.tool_calls import ToolCaller, ToolOutcome
+from troupe.agents.runtime.metering import Generated, MeteredModels
+from troupe.agents.runtime.tool_calls import ToolCaller, ToolOutcome
 from troupe.api.agent.v1.agent_service_pb2 import ExecuteResponse, Progress, TextDelta
 from troupe.api.inference.v1.inference_service_pb2 import Message, ToolCall, ToolDefinition
 

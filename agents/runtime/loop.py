@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from agents.runtime.context import AgentContext
-from agents.runtime.tool_calls import ToolOutcome
+from troupe.agents.runtime.context import AgentContext
+from troupe.agents.runtime.tool_calls import ToolOutcome
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.api.inference.v1.inference_service_pb2 import Message, Role, ToolCall
 from troupe.core.errors import TroupeError

@@ -5,16 +5,16 @@ import contextlib
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 
-from agents.runtime.agent import Agent
-from agents.runtime.context import AgentContext
-from agents.runtime.failures import told
-from agents.runtime.metering import MeteredModels
-from agents.runtime.models import Models
-from agents.runtime.slots import Slots
-from agents.runtime.tool_calls import ToolCaller
-from agents.settings import ExecutionSettings
-from agents.tools.registry import ToolRegistry
-from agents.tools.tool import ToolScope
+from troupe.agents.runtime.agent import Agent
+from troupe.agents.runtime.context import AgentContext
+from troupe.agents.runtime.failures import told
+from troupe.agents.runtime.metering import MeteredModels
+from troupe.agents.runtime.models import Models
+from troupe.agents.runtime.slots import Slots
+from troupe.agents.runtime.tool_calls import ToolCaller
+from troupe.agents.settings import ExecutionSettings
+from troupe.agents.tools.registry import ToolRegistry
+from troupe.agents.tools.tool import ToolScope
 from troupe.api.agent.v1.agent_service_pb2 import AgentDescriptor, ExecuteRequest, ExecuteResponse
 from troupe.api.common.v1.content_pb2 import StepOutput
 from troupe.api.common.v1.error_pb2 import ErrorReason

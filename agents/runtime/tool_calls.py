@@ -9,8 +9,8 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.json_format import ParseDict
 from google.protobuf.struct_pb2 import Struct
 
-from agents.runtime.failures import told
-from agents.tools.tool import Tool, ToolResult, ToolScope
+from troupe.agents.runtime.failures import told
+from troupe.agents.tools.tool import Tool, ToolResult, ToolScope
 from troupe.api.agent.v1.agent_service_pb2 import ExecuteResponse, ToolFinished, ToolStarted
 from troupe.api.inference.v1.inference_service_pb2 import ToolDefinition
 from troupe.core.errors import TroupeError, invalid

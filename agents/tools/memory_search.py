@@ -5,7 +5,7 @@ from typing import Final, Protocol
 
 from google.protobuf.struct_pb2 import Struct
 
-from agents.tools.tool import ToolResult, ToolScope
+from troupe.agents.tools.tool import ToolResult, ToolScope
 from troupe.api.common.v1.content_pb2 import Passage
 from troupe.api.inference.v1.inference_service_pb2 import ToolDefinition
 from troupe.core.errors import invalid

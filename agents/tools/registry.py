@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from agents.tools.tool import Tool
+from troupe.agents.tools.tool import Tool
 
 
 class ToolRegistry:

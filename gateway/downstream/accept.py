@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import ClassVar, Final, cast
 
-from gateway.downstream.exchange import Application
-from gateway.downstream.http1 import Http1Connection, Http1Counters, Http1Limits
-from gateway.downstream.http2 import Http2Connection
-from gateway.downstream.open_connections import OpenConnections, Unread
-from gateway.wire.http2 import PREFACE
-from gateway.wire.http2_server import Http2Counters, Http2Limits
+from troupe.gateway.downstream.exchange import Application
+from troupe.gateway.downstream.http1 import Http1Connection, Http1Counters, Http1Limits
+from troupe.gateway.downstream.http2 import Http2Connection
+from troupe.gateway.downstream.open_connections import OpenConnections, Unread
+from troupe.gateway.wire.http2 import PREFACE
+from troupe.gateway.wire.http2_server import Http2Counters, Http2Limits
 
 ALPN_PROTOCOLS: Final = ("h2", "http/1.1")
 _UNSENT_BYTES: Final = 64 << 10

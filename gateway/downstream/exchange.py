@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Protocol
 
-from gateway.wire.request import RequestHead
+from troupe.gateway.wire.request import RequestHead
 
 
 class Downstream(Protocol):

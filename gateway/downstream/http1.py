@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import ClassVar, Final, cast
 
-from gateway.batching import BatchingWriter
-from gateway.downstream.exchange import Application, Upload
-from gateway.downstream.open_connections import OpenConnections, Unread
-from gateway.wire import http1
-from gateway.wire.body_pace import BodyPace, never_takes_stream
-from gateway.wire.http1 import BadRequestError, Body, EndlessBody, Http1Head
+from troupe.gateway.batching import BatchingWriter
+from troupe.gateway.downstream.exchange import Application, Upload
+from troupe.gateway.downstream.open_connections import OpenConnections, Unread
+from troupe.gateway.wire import http1
+from troupe.gateway.wire.body_pace import BodyPace, never_takes_stream
+from troupe.gateway.wire.http1 import BadRequestError, Body, EndlessBody, Http1Head
 
 _HEAD_END: Final = b"\r\n\r\n"
 _LOOK_SECONDS: Final = 0.05

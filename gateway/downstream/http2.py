@@ -5,12 +5,12 @@ from collections.abc import Iterable
 from functools import partial
 from typing import ClassVar, Final, cast
 
-from gateway.batching import BatchingWriter
-from gateway.downstream.exchange import Application
-from gateway.downstream.open_connections import OpenConnections, Unread
-from gateway.wire import http2
-from gateway.wire.http2 import Http2Error
-from gateway.wire.http2_server import Http2Counters, Http2Limits, ServerConnection
+from troupe.gateway.batching import BatchingWriter
+from troupe.gateway.downstream.exchange import Application
+from troupe.gateway.downstream.open_connections import OpenConnections, Unread
+from troupe.gateway.wire import http2
+from troupe.gateway.wire.http2 import Http2Error
+from troupe.gateway.wire.http2_server import Http2Counters, Http2Limits, ServerConnection
 
 _MOST_UNREAD_BYTES: Final = 1 << 20
 

@@ -7,7 +7,7 @@ together here, as JSON is, waits here, and may have megabytes.
 from collections.abc import Iterable
 from typing import Final
 
-from gateway.downstream.open_connections import OpenConnection, Unread
+from troupe.gateway.downstream.open_connections import OpenConnection, Unread
 
 # What each may leave without being counted: a little more than the windows let wait.
 FREE_BYTES: Final = 256 << 10

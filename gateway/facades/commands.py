@@ -4,15 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from gateway.dialects import Asked
-from gateway.facades.failure import Failure
-from gateway.facades.messages import JsonCall, method_path
-from gateway.facades.requests import check_known, from_fields, json_object
-from gateway.wire.dialect import RequestError
-from gateway.wire.request import RequestHead
-from gateway.wire.status import Code
 from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
 from troupe.api.orchestrator.v1.task_pb2 import TaskState
+from troupe.gateway.dialects import Asked
+from troupe.gateway.facades.failure import Failure
+from troupe.gateway.facades.messages import JsonCall, method_path
+from troupe.gateway.facades.requests import check_known, from_fields, json_object
+from troupe.gateway.wire.dialect import RequestError
+from troupe.gateway.wire.request import RequestHead
+from troupe.gateway.wire.status import Code
 
 TOO_MANY: Final = Failure(
     Code.RESOURCE_EXHAUSTED, "too many requests wait for their answers; wait for some of them", "QUOTA_EXCEEDED"

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any, Final
 
-from gateway.pages import Page, security_headers
+from troupe.gateway.pages import Page, security_headers
 
 _STYLE: Final = """
 :root { --paper: #fbfaf7; --ink: #22252b; --muted: #63686f; --line: #dedad1; --accent: #a3432a; --code: #f1eee6; }

@@ -1,12 +1,12 @@
 """The endpoints that are no stream: a task is submitted, its metrics are read."""
 
-from gateway.dialects import Asked
-from gateway.downstream.exchange import Downstream, Upload
-from gateway.facades import requests
-from gateway.facades.messages import JsonCall, method_path, to_fields
-from gateway.facades.opening import OpenCall
-from gateway.wire.request import RequestHead
 from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
+from troupe.gateway.dialects import Asked
+from troupe.gateway.downstream.exchange import Downstream, Upload
+from troupe.gateway.facades import requests
+from troupe.gateway.facades.messages import JsonCall, method_path, to_fields
+from troupe.gateway.facades.opening import OpenCall
+from troupe.gateway.wire.request import RequestHead
 
 
 class Endpoint:

@@ -10,18 +10,18 @@ import asyncio
 from collections.abc import Iterable
 from typing import ClassVar, Final
 
-from gateway.dialects import Asked
-from gateway.downstream.exchange import Downstream, Upload
-from gateway.facades.events import CHECKPOINT, NamedEvent, WatchCall
-from gateway.facades.failure import DRAINING, Failure
-from gateway.facades.messages import method_path
-from gateway.facades.opening import OpenCall, OpenedCall
-from gateway.wire.dialect import Ending, ResponseHead
-from gateway.wire.hpack_blocks import Headers
-from gateway.wire.metadata import GrpcStatus
-from gateway.wire.request import RequestHead
-from gateway.wire.status import Code
 from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
+from troupe.gateway.dialects import Asked
+from troupe.gateway.downstream.exchange import Downstream, Upload
+from troupe.gateway.facades.events import CHECKPOINT, NamedEvent, WatchCall
+from troupe.gateway.facades.failure import DRAINING, Failure
+from troupe.gateway.facades.messages import method_path
+from troupe.gateway.facades.opening import OpenCall, OpenedCall
+from troupe.gateway.wire.dialect import Ending, ResponseHead
+from troupe.gateway.wire.hpack_blocks import Headers
+from troupe.gateway.wire.metadata import GrpcStatus
+from troupe.gateway.wire.request import RequestHead
+from troupe.gateway.wire.status import Code
 
 _HEADERS: Final[Headers] = (
     (b"content-type", b"text/event-stream; charset=utf-8"),

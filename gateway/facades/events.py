@@ -4,11 +4,11 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.facades.messages import MessageReader, TaskCall, to_fields
-from gateway.wire.json_text import compact_json
-from gateway.wire.request import RequestHead
 from troupe.api.orchestrator.v1 import event_pb2
 from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
+from troupe.gateway.facades.messages import MessageReader, TaskCall, to_fields
+from troupe.gateway.wire.json_text import compact_json
+from troupe.gateway.wire.request import RequestHead
 
 CHECKPOINT: Final = "checkpoint"
 TERMINAL: Final = frozenset(("task_completed", "task_failed", "task_cancelled"))

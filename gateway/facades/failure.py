@@ -7,13 +7,13 @@ from typing import Any, Final
 from google.protobuf.message import DecodeError
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
 
-from gateway.pages import Page
-from gateway.wire import status
-from gateway.wire.dialect import Ending, RequestError, ResponseHead
-from gateway.wire.hpack_blocks import Headers
-from gateway.wire.json_text import compact_json
-from gateway.wire.metadata import GrpcStatus
-from gateway.wire.status import Code
+from troupe.gateway.pages import Page
+from troupe.gateway.wire import status
+from troupe.gateway.wire.dialect import Ending, RequestError, ResponseHead
+from troupe.gateway.wire.hpack_blocks import Headers
+from troupe.gateway.wire.json_text import compact_json
+from troupe.gateway.wire.metadata import GrpcStatus
+from troupe.gateway.wire.status import Code
 
 JSON_HEADERS: Final[Headers] = (
     (b"content-type", b"application/json"),

@@ -3,10 +3,10 @@
 import base64
 import binascii
 
-from gateway.facades.failure import Failure
-from gateway.pages import Page
-from gateway.wire.request import RequestHead
-from gateway.wire.status import Code
+from troupe.gateway.facades.failure import Failure
+from troupe.gateway.pages import Page
+from troupe.gateway.wire.request import RequestHead
+from troupe.gateway.wire.status import Code
 
 _VERSION = b"13"
 

@@ -7,19 +7,19 @@ from typing import Any, ClassVar, Final, Generic, TypeVar
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError, Message
 
-from gateway.facades.failure import JSON_HEADERS, Failure
-from gateway.json_terms import written
-from gateway.wire.connect import response_too_large
-from gateway.wire.dialect import Ending, Opening, RequestError, ResponseError, ResponseHead
-from gateway.wire.framing import MessageCutter, MessageLimitError, message_frame
-from gateway.wire.hpack_blocks import Headers
-from gateway.wire.json_text import compact_json
-from gateway.wire.metadata import GrpcStatus
-from gateway.wire.request import RequestHead
-from gateway.wire.shown import shown
-from gateway.wire.status import Code
-from gateway.wire.timeout import parse_grpc_timeout
 from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
+from troupe.gateway.facades.failure import JSON_HEADERS, Failure
+from troupe.gateway.json_terms import written
+from troupe.gateway.wire.connect import response_too_large
+from troupe.gateway.wire.dialect import Ending, Opening, RequestError, ResponseError, ResponseHead
+from troupe.gateway.wire.framing import MessageCutter, MessageLimitError, message_frame
+from troupe.gateway.wire.hpack_blocks import Headers
+from troupe.gateway.wire.json_text import compact_json
+from troupe.gateway.wire.metadata import GrpcStatus
+from troupe.gateway.wire.request import RequestHead
+from troupe.gateway.wire.shown import shown
+from troupe.gateway.wire.status import Code
+from troupe.gateway.wire.timeout import parse_grpc_timeout
 
 MessageT = TypeVar("MessageT", bound=Message)
 

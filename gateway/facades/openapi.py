@@ -9,13 +9,13 @@ import json
 from importlib.metadata import version
 from typing import Any, Final
 
-from gateway.facades.commands import COMMANDS, Command
-from gateway.facades.events import CHECKPOINT, EVENT_NAMES
-from gateway.facades.failure import HTTP_STATUSES
-from gateway.facades.requests import RUN_TASK_FIELDS
-from gateway.facades.schemas import Schema, Schemas
-from gateway.wire.http1 import PHRASES
 from troupe.api.orchestrator.v1 import event_pb2, task_pb2
+from troupe.gateway.facades.commands import COMMANDS, Command
+from troupe.gateway.facades.events import CHECKPOINT, EVENT_NAMES
+from troupe.gateway.facades.failure import HTTP_STATUSES
+from troupe.gateway.facades.requests import RUN_TASK_FIELDS
+from troupe.gateway.facades.schemas import Schema, Schemas
+from troupe.gateway.wire.http1 import PHRASES
 
 _FIELDS: Final[dict[str, Schema]] = {
     "user_input": {"type": "string", "minLength": 1, "description": "What is to be done."},

@@ -2,8 +2,8 @@
 
 from typing import Protocol
 
-from gateway.dialects import Asked
-from gateway.downstream.exchange import Downstream, Upload
+from troupe.gateway.dialects import Asked
+from troupe.gateway.downstream.exchange import Downstream, Upload
 
 
 class OpenedCall(Upload, Protocol):

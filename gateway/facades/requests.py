@@ -9,14 +9,14 @@ from urllib.parse import parse_qsl, unquote
 
 from google.protobuf.message import Message
 
-from gateway.transcoding import refusing
-from gateway.wire.dialect import RequestError
-from gateway.wire.request import RequestHead
-from gateway.wire.shown import shown
 from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
 from troupe.api.orchestrator.v1 import task_pb2
 from troupe.core.json_messages import fill
 from troupe.core.nearest import suggestion
+from troupe.gateway.transcoding import refusing
+from troupe.gateway.wire.dialect import RequestError
+from troupe.gateway.wire.request import RequestHead
+from troupe.gateway.wire.shown import shown
 
 RUN_TASK_FIELDS: Final = ("user_input", "request_id", "model", "conversation_id", "labels")
 _MAX_SEQUENCE: Final = (1 << 63) - 1

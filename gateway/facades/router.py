@@ -4,17 +4,17 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
-from gateway.facades import docs_page, endpoints, handshake, openapi, requests
-from gateway.facades.event_stream import EventStream
-from gateway.facades.failure import JSON_HEADERS, Failure
-from gateway.facades.opening import Facade
-from gateway.facades.websocket import SocketLimits, TaskSocket
-from gateway.pages import Page
-from gateway.wire.dialect import RequestError
-from gateway.wire.request import RequestHead
-from gateway.wire.shown import shown
-from gateway.wire.status import Code
 from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
+from troupe.gateway.facades import docs_page, endpoints, handshake, openapi, requests
+from troupe.gateway.facades.event_stream import EventStream
+from troupe.gateway.facades.failure import JSON_HEADERS, Failure
+from troupe.gateway.facades.opening import Facade
+from troupe.gateway.facades.websocket import SocketLimits, TaskSocket
+from troupe.gateway.pages import Page
+from troupe.gateway.wire.dialect import RequestError
+from troupe.gateway.wire.request import RequestHead
+from troupe.gateway.wire.shown import shown
+from troupe.gateway.wire.status import Code
 
 _NO_CACHE: Final = (b"cache-control", b"no-cache")
 

@@ -9,21 +9,21 @@ from wsproto.connection import Connection, ConnectionState, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Event, Message, Ping, TextMessage
 from wsproto.utilities import generate_accept_token
 
-from gateway.dialects import Asked
-from gateway.downstream.exchange import Downstream, Upload
-from gateway.facades.commands import TOO_MANY, Order
-from gateway.facades.diverted import Diverted
-from gateway.facades.events import CHECKPOINT, TERMINAL, NamedEvent, WatchCall
-from gateway.facades.failure import DRAINING, Failure
-from gateway.facades.messages import method_path
-from gateway.facades.opening import OpenCall
-from gateway.wire.dialect import Ending, RequestError
-from gateway.wire.hpack_blocks import Headers
-from gateway.wire.json_text import compact_json
-from gateway.wire.metadata import GrpcStatus
-from gateway.wire.request import RequestHead
-from gateway.wire.status import Code
 from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
+from troupe.gateway.dialects import Asked
+from troupe.gateway.downstream.exchange import Downstream, Upload
+from troupe.gateway.facades.commands import TOO_MANY, Order
+from troupe.gateway.facades.diverted import Diverted
+from troupe.gateway.facades.events import CHECKPOINT, TERMINAL, NamedEvent, WatchCall
+from troupe.gateway.facades.failure import DRAINING, Failure
+from troupe.gateway.facades.messages import method_path
+from troupe.gateway.facades.opening import OpenCall
+from troupe.gateway.wire.dialect import Ending, RequestError
+from troupe.gateway.wire.hpack_blocks import Headers
+from troupe.gateway.wire.json_text import compact_json
+from troupe.gateway.wire.metadata import GrpcStatus
+from troupe.gateway.wire.request import RequestHead
+from troupe.gateway.wire.status import Code
 
 NORMAL: Final = 1000
 GOING_AWAY: Final = 1001

@@ -4,10 +4,10 @@ import asyncio
 import socket
 from typing import Self, cast
 
-from gateway.batching import BatchingWriter
-from gateway.wire import http2
-from gateway.wire.http2 import Http2Error
-from gateway.wire.http2_client import ClientConnection, ClientLimits, Receiver, Stream
+from troupe.gateway.batching import BatchingWriter
+from troupe.gateway.wire import http2
+from troupe.gateway.wire.http2 import Http2Error
+from troupe.gateway.wire.http2_client import ClientConnection, ClientLimits, Receiver, Stream
 
 
 class BackendConnection(asyncio.Protocol):

@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from typing import Final
 
-from gateway.upstream.connection import BackendConnection
-from gateway.wire import hpack_blocks, http2, metadata
-from gateway.wire.framing import MessageCutter, MessageLimitError, message_frame
-from gateway.wire.hpack_blocks import Headers
-from gateway.wire.http2_client import Stream
-from gateway.wire.status import Code
+from troupe.gateway.upstream.connection import BackendConnection
+from troupe.gateway.wire import hpack_blocks, http2, metadata
+from troupe.gateway.wire.framing import MessageCutter, MessageLimitError, message_frame
+from troupe.gateway.wire.hpack_blocks import Headers
+from troupe.gateway.wire.http2_client import Stream
+from troupe.gateway.wire.status import Code
 
 _PATH: Final = b"/grpc.health.v1.Health/Watch"
 # A HealthCheckResponse: the field `status` with the value NOT_SERVING.

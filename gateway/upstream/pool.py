@@ -9,11 +9,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from gateway.upstream.connection import BackendConnection
-from gateway.upstream.health import HealthWatch
-from gateway.wire.http2_client import ClientLimits
 from troupe.core.channels import KEEPALIVE_TIME_MS, KEEPALIVE_TIMEOUT_MS
 from troupe.core.logs import get_logger
+from troupe.gateway.upstream.connection import BackendConnection
+from troupe.gateway.upstream.health import HealthWatch
+from troupe.gateway.wire.http2_client import ClientLimits
 
 _FULL: Final = "every connection to the backends has all the streams that it may have; call again later"
 _ERRNO: Final = re.compile(r"\[Errno (\d+)\]")

@@ -7,14 +7,14 @@ import re
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from gateway.wire import compression
-from gateway.wire.connect_errors import Describe
-from gateway.wire.dialect import Opening, RequestError, ResponseError
-from gateway.wire.framing import MessageCutter, MessageLimitError, MessageTooLargeError
-from gateway.wire.hpack_blocks import Headers
-from gateway.wire.shown import shown
-from gateway.wire.status import Code
-from gateway.wire.timeout import TimeoutFormatError
+from troupe.gateway.wire import compression
+from troupe.gateway.wire.connect_errors import Describe
+from troupe.gateway.wire.dialect import Opening, RequestError, ResponseError
+from troupe.gateway.wire.framing import MessageCutter, MessageLimitError, MessageTooLargeError
+from troupe.gateway.wire.hpack_blocks import Headers
+from troupe.gateway.wire.shown import shown
+from troupe.gateway.wire.status import Code
+from troupe.gateway.wire.timeout import TimeoutFormatError
 
 _TIMEOUT: Final = re.compile(rb"[0-9]{1,10}")
 _MAX_GRPC_TIMEOUT_MS: Final = 10**8 - 1

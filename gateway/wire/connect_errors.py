@@ -7,10 +7,10 @@ import binascii
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from gateway.wire.json_text import compact_json
-from gateway.wire.metadata import GrpcStatus
-from gateway.wire.status import Code
-from gateway.wire.status_details import StatusDetail
+from troupe.gateway.wire.json_text import compact_json
+from troupe.gateway.wire.metadata import GrpcStatus
+from troupe.gateway.wire.status import Code
+from troupe.gateway.wire.status_details import StatusDetail
 
 Describe = Callable[[StatusDetail], Any]
 """A detail as JSON for people who read it; None where its type is not known."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-from gateway.wire.dialect import RequestError
+from troupe.gateway.wire.dialect import RequestError
 
 CODECS: Final = (b"proto", b"json")
 _FORM: Final = re.compile(

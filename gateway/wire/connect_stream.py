@@ -5,8 +5,8 @@ https://connectrpc.com/docs/protocol/#streaming-rpcs
 
 from typing import Any, ClassVar, Final
 
-from gateway.wire import compression
-from gateway.wire.connect import (
+from troupe.gateway.wire import compression
+from troupe.gateway.wire.connect import (
     Codec,
     ConnectTerms,
     check_version,
@@ -17,13 +17,13 @@ from gateway.wire.connect import (
     opening,
     split_encoding,
 )
-from gateway.wire.connect_errors import error_object, to_json
-from gateway.wire.connect_media import ConnectMedia
-from gateway.wire.dialect import Ending, Opening, ResponseHead
-from gateway.wire.framing import HEADER, MessageBoundary, MessageCutter, MessageScanner, message_frame
-from gateway.wire.hpack_blocks import Headers
-from gateway.wire.metadata import GrpcStatus
-from gateway.wire.request import RequestHead
+from troupe.gateway.wire.connect_errors import error_object, to_json
+from troupe.gateway.wire.connect_media import ConnectMedia
+from troupe.gateway.wire.dialect import Ending, Opening, ResponseHead
+from troupe.gateway.wire.framing import HEADER, MessageBoundary, MessageCutter, MessageScanner, message_frame
+from troupe.gateway.wire.hpack_blocks import Headers
+from troupe.gateway.wire.metadata import GrpcStatus
+from troupe.gateway.wire.request import RequestHead
 
 _OK: Final = b"0"
 _END_STREAM: Final = 2

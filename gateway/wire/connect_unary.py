@@ -5,8 +5,8 @@ https://connectrpc.com/docs/protocol/#unary-request
 
 from typing import ClassVar, Final
 
-from gateway.wire import compression, status
-from gateway.wire.connect import (
+from troupe.gateway.wire import compression, status
+from troupe.gateway.wire.connect import (
     Codec,
     ConnectTerms,
     check_version,
@@ -17,15 +17,15 @@ from gateway.wire.connect import (
     opening,
     split_encoding,
 )
-from gateway.wire.connect_errors import error_object, to_json
-from gateway.wire.connect_media import CODECS, ConnectMedia, ConnectQuery
-from gateway.wire.dialect import Ending, Opening, RequestError, ResponseError, ResponseHead
-from gateway.wire.framing import MessageCutter, MessageTooLargeError, message_frame
-from gateway.wire.hpack_blocks import Headers
-from gateway.wire.metadata import GrpcStatus
-from gateway.wire.request import RequestHead
-from gateway.wire.shown import shown
-from gateway.wire.status import Code
+from troupe.gateway.wire.connect_errors import error_object, to_json
+from troupe.gateway.wire.connect_media import CODECS, ConnectMedia, ConnectQuery
+from troupe.gateway.wire.dialect import Ending, Opening, RequestError, ResponseError, ResponseHead
+from troupe.gateway.wire.framing import MessageCutter, MessageTooLargeError, message_frame
+from troupe.gateway.wire.hpack_blocks import Headers
+from troupe.gateway.wire.metadata import GrpcStatus
+from troupe.gateway.wire.request import RequestHead
+from troupe.gateway.wire.shown import shown
+from troupe.gateway.wire.status import Code
 
 _OK: Final = b"0"
 _ERROR_TYPE: Final = (b"content-type", b"application/json")

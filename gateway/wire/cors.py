@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from gateway.wire.hosts import parse_authority
-from gateway.wire.hpack_blocks import Headers
+from troupe.gateway.wire.hosts import parse_authority
+from troupe.gateway.wire.hpack_blocks import Headers
 
 VARY: Final = (b"vary", b"origin")
 _ALWAYS_EXPOSED: Final = (b"grpc-status", b"grpc-message", b"grpc-status-details-bin", b"x-request-id")

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
-from gateway.wire.hpack_blocks import Headers
-from gateway.wire.metadata import GrpcStatus
-from gateway.wire.status import Code
+from troupe.gateway.wire.hpack_blocks import Headers
+from troupe.gateway.wire.metadata import GrpcStatus
+from troupe.gateway.wire.status import Code
 
 
 class RequestError(ValueError):

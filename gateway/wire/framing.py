@@ -7,8 +7,8 @@ import struct
 from collections.abc import Iterable
 from typing import Final
 
-from gateway.wire.dialect import RequestError
-from gateway.wire.status import Code
+from troupe.gateway.wire.dialect import RequestError
+from troupe.gateway.wire.status import Code
 
 HEADER_BYTES: Final = 5
 TRAILERS_FLAG: Final = 0x80

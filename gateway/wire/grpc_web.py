@@ -7,16 +7,16 @@ https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
 from functools import lru_cache
 from typing import ClassVar, Final
 
-from gateway.wire.dialect import Ending, Opening, RequestError, ResponseHead
-from gateway.wire.framing import MessageBoundary, MessageScanner, trailers_frame
-from gateway.wire.hpack_blocks import Headers
-from gateway.wire.media import Media
-from gateway.wire.metadata import GrpcStatus
-from gateway.wire.request import RequestHead
-from gateway.wire.shown import shown
-from gateway.wire.status import Code
-from gateway.wire.text import TextDecoder, encode_text
-from gateway.wire.timeout import parse_grpc_timeout
+from troupe.gateway.wire.dialect import Ending, Opening, RequestError, ResponseHead
+from troupe.gateway.wire.framing import MessageBoundary, MessageScanner, trailers_frame
+from troupe.gateway.wire.hpack_blocks import Headers
+from troupe.gateway.wire.media import Media
+from troupe.gateway.wire.metadata import GrpcStatus
+from troupe.gateway.wire.request import RequestHead
+from troupe.gateway.wire.shown import shown
+from troupe.gateway.wire.status import Code
+from troupe.gateway.wire.text import TextDecoder, encode_text
+from troupe.gateway.wire.timeout import parse_grpc_timeout
 
 _TRAILERS_WANTED: Final = (b"te", b"trailers")
 # What gRPC's own servers take. They answer any other name with INTERNAL where the protocol asks for UNIMPLEMENTED.

@@ -12,7 +12,7 @@ from hpack.exceptions import HPACKError
 from hpack.huffman_table import decode_huffman
 from hpack.table import HeaderTable
 
-from gateway.wire.hpack_blocks import MAX_HEADER_LIST_BYTES, HeaderBlockError, Headers
+from troupe.gateway.wire.hpack_blocks import MAX_HEADER_LIST_BYTES, HeaderBlockError, Headers
 
 _STATIC: Final[Headers] = ((b"", b""), *HeaderTable.STATIC_TABLE)
 FIELD_OVERHEAD_BYTES: Final = 32  # RFC 9113, 6.5.2

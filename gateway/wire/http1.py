@@ -10,9 +10,9 @@ from functools import lru_cache
 from http import HTTPStatus
 from typing import Final, Protocol
 
-from gateway.wire.hpack_blocks import Headers
-from gateway.wire.request import RequestHead
-from gateway.wire.shown import shown
+from troupe.gateway.wire.hpack_blocks import Headers
+from troupe.gateway.wire.request import RequestHead
+from troupe.gateway.wire.shown import shown
 
 LAST_CHUNK: Final = b"0\r\n\r\n"
 _CACHED_HEAD_BYTES: Final = 4096

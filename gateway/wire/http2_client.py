@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from gateway.wire import hpack_blocks, hpack_fields, http2, http2_connection
-from gateway.wire.hpack_blocks import HeaderBlockError, Headers
-from gateway.wire.http2 import Http2Error
-from gateway.wire.http2_connection import Connection
+from troupe.gateway.wire import hpack_blocks, hpack_fields, http2, http2_connection
+from troupe.gateway.wire.hpack_blocks import HeaderBlockError, Headers
+from troupe.gateway.wire.http2 import Http2Error
+from troupe.gateway.wire.http2_connection import Connection
 
 _TOO_MANY_HEADERS: Final = (
     f"the backend answered with headers or trailers of more than {hpack_blocks.MAX_HEADER_LIST_BYTES} bytes, "

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Generic, TypeVar
 
-from gateway.wire import hpack_blocks, http2
-from gateway.wire.http2 import Http2Error
+from troupe.gateway.wire import hpack_blocks, http2
+from troupe.gateway.wire.http2 import Http2Error
 
 # Given back at once: a slow stream must not hold up the others, and the window of each stream bounds what it can hold.
 CONNECTION_WINDOW_BYTES: Final = 1 << 30

@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from gateway.wire import http2, http2_connection, response_blocks
-from gateway.wire.body_pace import BodyPace, never_takes_stream
-from gateway.wire.hpack_blocks import HeaderBlockError
-from gateway.wire.http2 import Http2Error
-from gateway.wire.http2_connection import Connection
-from gateway.wire.request import RequestHead
-from gateway.wire.request_blocks import HeaderList, RequestBlockReader
+from troupe.gateway.wire import http2, http2_connection, response_blocks
+from troupe.gateway.wire.body_pace import BodyPace, never_takes_stream
+from troupe.gateway.wire.hpack_blocks import HeaderBlockError
+from troupe.gateway.wire.http2 import Http2Error
+from troupe.gateway.wire.http2_connection import Connection
+from troupe.gateway.wire.request import RequestHead
+from troupe.gateway.wire.request_blocks import HeaderList, RequestBlockReader
 
 _CONGESTED_BYTES: Final = 32 << 10
 _RATE_SECONDS: Final = 10

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from gateway.wire import hpack_blocks, percent, status
-from gateway.wire.hpack_blocks import Headers
-from gateway.wire.request import RequestHead
-from gateway.wire.status import Code
-from gateway.wire.status_details import StatusDetail, read_details
+from troupe.gateway.wire import hpack_blocks, percent, status
+from troupe.gateway.wire.hpack_blocks import Headers
+from troupe.gateway.wire.request import RequestHead
+from troupe.gateway.wire.status import Code
+from troupe.gateway.wire.status_details import StatusDetail, read_details
 
 # Of the connection between browser and gateway, or of the browser itself: no metadata of the call.
 _NOT_FORWARDED: Final = frozenset(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gateway.wire.hpack_blocks import Headers
+from troupe.gateway.wire.hpack_blocks import Headers
 
 
 @dataclass(frozen=True, slots=True, eq=False)

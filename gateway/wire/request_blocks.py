@@ -7,10 +7,10 @@ from typing import Final
 
 from hpack.table import HeaderTable
 
-from gateway.wire import hpack_fields, http2
-from gateway.wire.hpack_blocks import HeaderBlockError, Headers
-from gateway.wire.request import RequestHead
-from gateway.wire.shown import shown
+from troupe.gateway.wire import hpack_fields, http2
+from troupe.gateway.wire.hpack_blocks import HeaderBlockError, Headers
+from troupe.gateway.wire.request import RequestHead
+from troupe.gateway.wire.shown import shown
 
 _CACHED_BYTES: Final = 4096
 _FIRST_TABLE_BYTES: Final = 4096  # what clients may use until they have heard that there is no table

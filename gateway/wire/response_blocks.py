@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
-from gateway.wire import hpack_blocks, http2
+from troupe.gateway.wire import hpack_blocks, http2
 
 _STATUS_200: Final = b"\x88"  # of the static table
 

@@ -4,7 +4,7 @@ import binascii
 import re
 from typing import Final
 
-from gateway.wire.framing import FramingError
+from troupe.gateway.wire.framing import FramingError
 
 _PADDED_GROUPS: Final = re.compile(rb"[A-Za-z0-9+/]+={0,2}")
 

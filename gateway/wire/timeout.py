@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from gateway.wire.dialect import RequestError
-from gateway.wire.shown import shown
+from troupe.gateway.wire.dialect import RequestError
+from troupe.gateway.wire.shown import shown
 
 _FORM: Final = re.compile(rb"([0-9]{1,8})([HMSmun])")
 _SECONDS: Final[Mapping[bytes, float]] = {b"H": 3600, b"M": 60, b"S": 1, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}

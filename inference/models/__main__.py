@@ -1,17 +1,17 @@
-"""`python -m inference.models --out DIR`: prepares the model repository."""
+"""`python -m troupe.inference.models --out DIR`: prepares the model repository."""
 
 import argparse
 import sys
 from pathlib import Path
 
-from inference.models.repository import prepare
-from inference.models.settings import ModelsSettings, WeightsNotFoundError, weights_folder
 from troupe.core.settings import SettingsError
+from troupe.inference.models.repository import prepare
+from troupe.inference.models.settings import ModelsSettings, WeightsNotFoundError, weights_folder
 
 
 def main() -> None:
     """Prepares the folder; does nothing when it is as it should be."""
-    parser = argparse.ArgumentParser(prog="python -m inference.models", description=main.__doc__)
+    parser = argparse.ArgumentParser(prog="python -m troupe.inference.models", description=main.__doc__)
     parser.add_argument("--out", type=Path, required=True, help="the folder to give to tritonserver")
     out: Path = parser.parse_args().out
     try:

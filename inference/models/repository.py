@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 import troupe.core.text
-from inference.models.settings import WEIGHT_FILES
+from troupe.inference.models.settings import WEIGHT_FILES
 
 SOURCE: Final = Path(__file__).parent
 # How the project reads text goes along under its own name, so that Triton's interpreter needs no more of the project.
@@ -82,7 +82,7 @@ def _cached_graph(weights: Path, cache: Path) -> Path:
     graph = cache.expanduser() / f"minilm-{_hash_files(content)[:16]}.onnx"
     if not graph.exists():
         graph.parent.mkdir(parents=True, exist_ok=True)
-        from inference.models.minilm_graph import build_graph  # noqa: PLC0415 - onnx costs a second to import
+        from troupe.inference.models.minilm_graph import build_graph  # noqa: PLC0415 - onnx costs a second to import
 
         with tempfile.TemporaryDirectory(prefix=".build-", dir=graph.parent) as scratch:
             built = Path(scratch) / graph.name

@@ -7,11 +7,6 @@ from typing import Any
 
 import grpc.aio
 
-from inference.backends.backend import Finished, Generated, TextDelta
-from inference.catalog import Catalog, Entry
-from inference.limits import Concurrency
-from inference.pricing import cost_usd_micros
-from inference.settings import LimitSettings
 from troupe.api.common.v1.usage_pb2 import Usage
 from troupe.api.inference.v1.inference_service_pb2 import (
     EmbedRequest,
@@ -27,6 +22,11 @@ from troupe.api.inference.v1.inference_service_pb2 import (
 from troupe.api.inference.v1.inference_service_pb2_grpc import InferenceServiceServicer
 from troupe.core.errors import invalid
 from troupe.core.logs import bound
+from troupe.inference.backends.backend import Finished, Generated, TextDelta
+from troupe.inference.catalog import Catalog, Entry
+from troupe.inference.limits import Concurrency
+from troupe.inference.pricing import cost_usd_micros
+from troupe.inference.settings import LimitSettings
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 

@@ -8,8 +8,8 @@ operations here.
 from collections.abc import Sequence
 from dataclasses import replace
 
-from orchestrator.domain.delegation import DelegationBounds
-from orchestrator.domain.model import (
+from troupe.orchestrator.domain.delegation import DelegationBounds
+from troupe.orchestrator.domain.model import (
     NOTHING,
     Amount,
     Change,
@@ -20,8 +20,8 @@ from orchestrator.domain.model import (
     StepModel,
     TaskModel,
 )
-from orchestrator.domain.operation import REJECT, Rooms, Work
-from orchestrator.domain.states import StepState, TaskState
+from troupe.orchestrator.domain.operation import REJECT, Rooms, Work
+from troupe.orchestrator.domain.states import StepState, TaskState
 
 
 def submit(task_id: str, plan: Sequence[PlannedStep], *, budget: Amount) -> Change:

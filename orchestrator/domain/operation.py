@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from orchestrator.domain.model import (
+from troupe.orchestrator.domain.model import (
     NOTHING,
     Amount,
     Begun,
@@ -17,7 +17,7 @@ from orchestrator.domain.model import (
     StepModel,
     TaskModel,
 )
-from orchestrator.domain.states import STEP_TRANSITIONS, TASK_TRANSITIONS, StepState, TaskState
+from troupe.orchestrator.domain.states import STEP_TRANSITIONS, TASK_TRANSITIONS, StepState, TaskState
 
 APPROVE: Final = "approve"
 REJECT: Final = "reject"

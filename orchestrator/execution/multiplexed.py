@@ -17,14 +17,14 @@ from typing import Final
 import grpc
 import grpc.aio
 
-from orchestrator.execution.failures import CallInterruptedError, explained, garbage, late, told
-from orchestrator.execution.single import SingleCalls
 from troupe.agent.frames import Unreadable, events_of
 from troupe.api.agent.v1 import agent_service_pb2 as pb
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.core.errors import TroupeError
 from troupe.core.logs import get_logger
 from troupe.core.telemetry.propagation import trace_metadata
+from troupe.orchestrator.execution.failures import CallInterruptedError, explained, garbage, late, told
+from troupe.orchestrator.execution.single import SingleCalls
 
 _METHOD: Final = f"/{pb.DESCRIPTOR.services_by_name['AgentService'].full_name}/ExecuteMany"
 # What a call may have waiting before the stream is no longer read.

@@ -7,8 +7,8 @@ from typing import Final, cast
 import grpc.aio
 from google.protobuf.message import DecodeError
 
-from orchestrator.execution.failures import explained, garbage
 from troupe.api.agent.v1.agent_service_pb2 import DESCRIPTOR, ExecuteRequest, ExecuteResponse
+from troupe.orchestrator.execution.failures import explained, garbage
 
 _METHOD: Final = f"/{DESCRIPTOR.services_by_name['AgentService'].full_name}/Execute"
 _LAST: Final = ("output", "delegate")

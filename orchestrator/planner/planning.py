@@ -4,11 +4,11 @@ from collections.abc import Set
 
 from google.protobuf.message import Message
 
-from orchestrator.domain.plan import Node, PlanError, UnknownAgentError, check_size, execution_order
-from orchestrator.planner.rules import plan_by_rules
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.api.orchestrator.v1.task_pb2 import Plan, Planner, TaskSpec
 from troupe.core.errors import FieldViolation, TroupeError, invalid
+from troupe.orchestrator.domain.plan import Node, PlanError, UnknownAgentError, check_size, execution_order
+from troupe.orchestrator.planner.rules import plan_by_rules
 
 _MAX_INSTRUCTION_BYTES = 65_536
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
-from orchestrator import metrics
-from orchestrator.store.tasks import TaskStore
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.core.errors import TroupeError
+from troupe.orchestrator import metrics
+from troupe.orchestrator.store.tasks import TaskStore
 
 _RETRY: Final = timedelta(seconds=1)
 _FRESH_SECONDS: Final = 0.2

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from orchestrator.rpc.topic import Chunk, Ender, Follower, Topic
-from orchestrator.store.history import History, LogPiece, mark_of
 from troupe.core.errors import TroupeError
+from troupe.orchestrator.rpc.topic import Chunk, Ender, Follower, Topic
+from troupe.orchestrator.store.history import History, LogPiece, mark_of
 
 
 class FeedItem(NamedTuple):

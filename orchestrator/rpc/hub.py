@@ -10,22 +10,22 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, Final
 
-from orchestrator import metrics
-from orchestrator.rpc.coalescing import Coalescer
-from orchestrator.rpc.feed import Feed
-from orchestrator.rpc.log_reader import LogReader, Readers
-from orchestrator.rpc.topic import Chunk, Ender, Follower, Topic
-from orchestrator.rpc.watcher import Watcher, Wheel
-from orchestrator.store.history import History, mark_of
-from orchestrator.store.partitions import Partitions
-from orchestrator.store.resp import RedisClient
-from orchestrator.store.tail import tail
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.api.orchestrator.v1.event_pb2 import TaskEvent
 from troupe.api.orchestrator.v1.orchestrator_service_pb2 import WatchTaskResponse
 from troupe.core.errors import TroupeError
 from troupe.core.logs import get_logger
 from troupe.core.server import Drain, draining_error
+from troupe.orchestrator import metrics
+from troupe.orchestrator.rpc.coalescing import Coalescer
+from troupe.orchestrator.rpc.feed import Feed
+from troupe.orchestrator.rpc.log_reader import LogReader, Readers
+from troupe.orchestrator.rpc.topic import Chunk, Ender, Follower, Topic
+from troupe.orchestrator.rpc.watcher import Watcher, Wheel
+from troupe.orchestrator.store.history import History, mark_of
+from troupe.orchestrator.store.partitions import Partitions
+from troupe.orchestrator.store.resp import RedisClient
+from troupe.orchestrator.store.tail import tail
 
 _RETRY_SECONDS: Final = 0.2
 _ROOM_AGAIN: Final = timedelta(seconds=1)

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 from weakref import WeakSet
 
-from orchestrator import metrics
 from troupe.core.logs import get_logger
+from troupe.orchestrator import metrics
 
 # The more wait, the sooner one who does not take its message goes: twice as soon with so many, but no sooner than this.
 _CROWD: Final = 4

@@ -8,20 +8,20 @@ from typing import Any
 import grpc.aio
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from orchestrator.directory import AgentDirectory, works_in_worker
-from orchestrator.records import task_message
-from orchestrator.rpc.hub import Hub
-from orchestrator.rpc.pages import decode_page_token, encode_page_token
-from orchestrator.rpc.session import Session
-from orchestrator.rpc.submission import DEFAULT_PROJECT, Submission
-from orchestrator.store.history import mark_at
-from orchestrator.store.tasks import TaskStore
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
 from troupe.api.orchestrator.v1.event_pb2 import APPROVAL_DECISION_APPROVE, ApprovalResolved
 from troupe.api.orchestrator.v1.task_pb2 import Task, TaskMetrics
 from troupe.core.errors import TroupeError
 from troupe.core.server import Drain
+from troupe.orchestrator.directory import AgentDirectory, works_in_worker
+from troupe.orchestrator.records import task_message
+from troupe.orchestrator.rpc.hub import Hub
+from troupe.orchestrator.rpc.pages import decode_page_token, encode_page_token
+from troupe.orchestrator.rpc.session import Session
+from troupe.orchestrator.rpc.submission import DEFAULT_PROJECT, Submission
+from troupe.orchestrator.store.history import mark_at
+from troupe.orchestrator.store.tasks import TaskStore
 
 _DEFAULT_PAGE_SIZE = 50
 _SESSION_BYTES = 1 << 20

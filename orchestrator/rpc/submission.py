@@ -6,16 +6,6 @@ from collections.abc import Set
 from datetime import timedelta
 from functools import partial
 
-from orchestrator.directory import AgentDirectory
-from orchestrator.domain.plan import PlanError, check_agent
-from orchestrator.domain.states import StepState, TaskState
-from orchestrator.models import ModelDirectory
-from orchestrator.planner.planning import make_plan, plan_error
-from orchestrator.rpc.admission import Admission
-from orchestrator.store.new_step import NewStep
-from orchestrator.store.partitions import Partitions
-from orchestrator.store.tasks import Keeping, NewTask, StoredTask, TaskStore
-from orchestrator.webhooks.settings import WebhookSettings
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.api.orchestrator.v1.event_pb2 import TaskEvent, TaskPlanned, TaskSubmitted
 from troupe.api.orchestrator.v1.task_pb2 import Plan, Priority, TaskSpec
@@ -24,6 +14,16 @@ from troupe.core.ids import new_id
 from troupe.core.telemetry.propagation import current_traceparent
 from troupe.core.web.errors import RefusedUrlError
 from troupe.core.web.urls import check_url
+from troupe.orchestrator.directory import AgentDirectory
+from troupe.orchestrator.domain.plan import PlanError, check_agent
+from troupe.orchestrator.domain.states import StepState, TaskState
+from troupe.orchestrator.models import ModelDirectory
+from troupe.orchestrator.planner.planning import make_plan, plan_error
+from troupe.orchestrator.rpc.admission import Admission
+from troupe.orchestrator.store.new_step import NewStep
+from troupe.orchestrator.store.partitions import Partitions
+from troupe.orchestrator.store.tasks import Keeping, NewTask, StoredTask, TaskStore
+from troupe.orchestrator.webhooks.settings import WebhookSettings
 
 DEFAULT_PROJECT = "default"
 

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Final
 
-from orchestrator.store.history import MESSAGE_BYTES
+from troupe.orchestrator.store.history import MESSAGE_BYTES
 
 # So much is not gathered any longer: a message of this size costs little more than one of a few bytes.
 FLUSH_BYTES: Final = 64 << 10

@@ -6,12 +6,12 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from orchestrator.store.new_step import NewStep
-from orchestrator.store.partitions import Partitions, partition_of_key
-from orchestrator.store.resp import RedisClient, ReplyError
-from orchestrator.store.script import CONSUMER, WORKER_GROUP
-from orchestrator.store.transitions import Reply, Transitions, store_unavailable
 from troupe.core.errors import TroupeError
+from troupe.orchestrator.store.new_step import NewStep
+from troupe.orchestrator.store.partitions import Partitions, partition_of_key
+from troupe.orchestrator.store.resp import RedisClient, ReplyError
+from troupe.orchestrator.store.script import CONSUMER, WORKER_GROUP
+from troupe.orchestrator.store.transitions import Reply, Transitions, store_unavailable
 
 _TICK_LIMIT: Final = 100
 _BLOCK_MS: Final = 2_000

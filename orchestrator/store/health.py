@@ -2,9 +2,9 @@
 
 from typing import Final
 
-from orchestrator.store.partitions import Partitions
-from orchestrator.store.resp import RedisClient
 from troupe.core.health import Check
+from troupe.orchestrator.store.partitions import Partitions
+from troupe.orchestrator.store.resp import RedisClient
 
 _PARTITIONS_KEY: Final = "troupe:partitions"
 

@@ -10,14 +10,14 @@ from typing import Any, Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from orchestrator.domain.states import TaskState
-from orchestrator.store import fields
-from orchestrator.store.partitions import Partitions
-from orchestrator.store.resp import Command, RedisClient
-from orchestrator.store.tasks import task_not_found
-from orchestrator.store.transitions import store_unavailable
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.core.errors import TroupeError
+from troupe.orchestrator.domain.states import TaskState
+from troupe.orchestrator.store import fields
+from troupe.orchestrator.store.partitions import Partitions
+from troupe.orchestrator.store.resp import Command, RedisClient
+from troupe.orchestrator.store.tasks import task_not_found
+from troupe.orchestrator.store.transitions import store_unavailable
 
 # Who does not read costs twice a message, once here and once in gRPC. Only an event that is larger itself makes a
 # message larger than this, unless more is asked for.

@@ -11,9 +11,9 @@ from typing import Final
 
 import msgpack
 
-from orchestrator.store.resp import Command, RedisClient, ReplyError
-from orchestrator.store.transitions import store_unavailable
 from troupe.api.agent.v1.agent_service_pb2 import AgentDescriptor
+from troupe.orchestrator.store.resp import Command, RedisClient, ReplyError
+from troupe.orchestrator.store.transitions import store_unavailable
 
 _KEY: Final = "troupe:agents"
 

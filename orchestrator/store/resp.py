@@ -9,11 +9,17 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from orchestrator.store.cluster import RedisCluster
-from orchestrator.store.connection import REPLY_TIMEOUT_SECONDS, Connection, NotRunError, RefusedError, ReplyError
-from orchestrator.store.endpoint import Command, Endpoint
-from orchestrator.store.single import SingleRedis
-from orchestrator.store.topology import Topology
+from troupe.orchestrator.store.cluster import RedisCluster
+from troupe.orchestrator.store.connection import (
+    REPLY_TIMEOUT_SECONDS,
+    Connection,
+    NotRunError,
+    RefusedError,
+    ReplyError,
+)
+from troupe.orchestrator.store.endpoint import Command, Endpoint
+from troupe.orchestrator.store.single import SingleRedis
+from troupe.orchestrator.store.topology import Topology
 
 __all__ = [
     "REPLY_TIMEOUT_SECONDS",

@@ -11,11 +11,11 @@ from functools import cache
 from importlib.resources import files
 from typing import Final
 
-from orchestrator.domain.states import StepState, TaskState
-from orchestrator.store import fields
 from troupe.api.common.v1.error_pb2 import Error, ErrorReason
 from troupe.api.orchestrator.v1.event_pb2 import TaskEvent
 from troupe.core.errors import TroupeError
+from troupe.orchestrator.domain.states import StepState, TaskState
+from troupe.orchestrator.store import fields
 
 WORKER_GROUP: Final = "workers"
 # One consumer for all workers: a message is pending only between its delivery and the start of its steps, so it does
@@ -50,7 +50,7 @@ _FAILURES: Final = {
 @cache
 def script_text() -> str:
     """The script's text."""
-    folder = files("orchestrator.store") / "lua"
+    folder = files("troupe.orchestrator.store") / "lua"
     parts = sorted((part for part in folder.iterdir() if part.name.endswith(".lua")), key=lambda part: part.name)
     return _WORD.sub(_value_of, _linked("\n".join(part.read_text() for part in parts)))
 

@@ -5,9 +5,9 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
 from typing import Any, Final
 
-from orchestrator.store.partitions import Partitions
-from orchestrator.store.resp import BlockingClient, RedisClient
-from orchestrator.store.transitions import store_unavailable
+from troupe.orchestrator.store.partitions import Partitions
+from troupe.orchestrator.store.resp import BlockingClient, RedisClient
+from troupe.orchestrator.store.transitions import store_unavailable
 
 _BLOCK_MS: Final = 2_000
 _COUNT: Final = 1_000

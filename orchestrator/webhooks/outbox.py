@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from orchestrator.records import task_message
-from orchestrator.store.partitions import Partitions
-from orchestrator.store.tasks import TaskStore
-from orchestrator.store.transitions import Transitions
-from orchestrator.webhooks.sender import Pending
 from troupe.api.orchestrator.v1.task_pb2 import Task
+from troupe.orchestrator.records import task_message
+from troupe.orchestrator.store.partitions import Partitions
+from troupe.orchestrator.store.tasks import TaskStore
+from troupe.orchestrator.store.transitions import Transitions
+from troupe.orchestrator.webhooks.sender import Pending
 
 
 class RedisOutbox:

@@ -6,8 +6,8 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-from orchestrator.domain.retry import Failure, RetryPolicy, retry_delay_ms
 from troupe.core.web.errors import RefusedUrlError, WebError
+from troupe.orchestrator.domain.retry import Failure, RetryPolicy, retry_delay_ms
 
 # The receiver wants no more calls: https://github.com/standard-webhooks/standard-webhooks
 _GONE: Final = 410

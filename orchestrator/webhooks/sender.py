@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
-from orchestrator import metrics
-from orchestrator.webhooks.lanes import Lanes
-from orchestrator.webhooks.outcome import Rejection, rejection_of_error, rejection_of_response
-from orchestrator.webhooks.payload import has_ended, payload
-from orchestrator.webhooks.settings import WebhookSettings
-from orchestrator.webhooks.signing import signed_headers
-from orchestrator.worker.patience import persistently
 from troupe.api.orchestrator.v1.task_pb2 import Task
 from troupe.core.errors import TroupeError
 from troupe.core.logs import get_logger
 from troupe.core.web.client import WebClient
 from troupe.core.web.errors import WebError
 from troupe.core.web.urls import host_of
+from troupe.orchestrator import metrics
+from troupe.orchestrator.webhooks.lanes import Lanes
+from troupe.orchestrator.webhooks.outcome import Rejection, rejection_of_error, rejection_of_response
+from troupe.orchestrator.webhooks.payload import has_ended, payload
+from troupe.orchestrator.webhooks.settings import WebhookSettings
+from troupe.orchestrator.webhooks.signing import signed_headers
+from troupe.orchestrator.worker.patience import persistently
 
 _STORE_PAUSE_SECONDS: Final = 1.0
 

@@ -5,9 +5,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
-from orchestrator.domain.retry import RetryPolicy
-from orchestrator.webhooks.signing import key_of
 from troupe.core.web.addresses import AddressRules
+from troupe.orchestrator.domain.retry import RetryPolicy
+from troupe.orchestrator.webhooks.signing import key_of
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 

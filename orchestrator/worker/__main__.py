@@ -1,4 +1,4 @@
-"""`python -m orchestrator.worker`: takes ready steps from Redis and has agents execute them."""
+"""`python -m troupe.orchestrator.worker`: takes ready steps from Redis and has agents execute them."""
 
 import asyncio
 import os
@@ -7,28 +7,28 @@ from functools import partial
 
 import grpc.aio
 
-from orchestrator.directory import AgentDirectory
-from orchestrator.execution.local import LocalAgents, load_agents
-from orchestrator.settings import WorkerSettings
-from orchestrator.store.attempts import AttemptStore
-from orchestrator.store.health import redis_check
-from orchestrator.store.known_agents import KnownAgents
-from orchestrator.store.partitions import Partitions
-from orchestrator.store.resp import RedisClient
-from orchestrator.store.tasks import TaskStore
-from orchestrator.store.transitions import Transitions
-from orchestrator.webhooks.outbox import RedisOutbox
-from orchestrator.webhooks.sender import WebhookSender
-from orchestrator.webhooks.settings import WebhookSettings
-from orchestrator.worker.attempt import AttemptRunner, Defaults
-from orchestrator.worker.clock import keep_time
-from orchestrator.worker.leases import Leases
-from orchestrator.worker.slots import SlotTable
-from orchestrator.worker.worker import Worker
 from troupe.agent import AgentServicer
 from troupe.core.ids import new_id
 from troupe.core.server import Drain, run, serving
 from troupe.core.web.client import WebClient
+from troupe.orchestrator.directory import AgentDirectory
+from troupe.orchestrator.execution.local import LocalAgents, load_agents
+from troupe.orchestrator.settings import WorkerSettings
+from troupe.orchestrator.store.attempts import AttemptStore
+from troupe.orchestrator.store.health import redis_check
+from troupe.orchestrator.store.known_agents import KnownAgents
+from troupe.orchestrator.store.partitions import Partitions
+from troupe.orchestrator.store.resp import RedisClient
+from troupe.orchestrator.store.tasks import TaskStore
+from troupe.orchestrator.store.transitions import Transitions
+from troupe.orchestrator.webhooks.outbox import RedisOutbox
+from troupe.orchestrator.webhooks.sender import WebhookSender
+from troupe.orchestrator.webhooks.settings import WebhookSettings
+from troupe.orchestrator.worker.attempt import AttemptRunner, Defaults
+from troupe.orchestrator.worker.clock import keep_time
+from troupe.orchestrator.worker.leases import Leases
+from troupe.orchestrator.worker.slots import SlotTable
+from troupe.orchestrator.worker.worker import Worker
 
 _SERVICE = "troupe.api.agent.v1.AgentService"
 

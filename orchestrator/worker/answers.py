@@ -2,10 +2,10 @@
 
 import math
 
-from orchestrator.execution.failures import garbage
 from troupe.api.agent.v1.agent_service_pb2 import ExecuteResponse
 from troupe.api.common.v1.content_pb2 import StepOutput
 from troupe.core.unwritable import unwritable
+from troupe.orchestrator.execution.failures import garbage
 
 
 def check_output(output: StepOutput) -> None:

@@ -7,26 +7,26 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
-from orchestrator.directory import AgentDirectory, AgentServer
-from orchestrator.domain.delegation import DelegationBounds
-from orchestrator.domain.plan import UnknownAgentError
-from orchestrator.domain.retry import Failure, RetryPolicy, retry_delay_ms
-from orchestrator.execution.failures import CallInterruptedError, garbage
-from orchestrator.store.attempts import Assignment, Attempt, AttemptStore, Ended, Rooms
-from orchestrator.store.new_step import NewStep
-from orchestrator.worker import events
-from orchestrator.worker.answers import check_event, check_output
-from orchestrator.worker.delegation import cannot_run, new_steps
-from orchestrator.worker.leases import AttemptLostError
-from orchestrator.worker.patience import persistently
-from orchestrator.worker.recorder import Recorder, too_large
-from orchestrator.worker.request import execute_request
 from troupe.api.agent.v1.agent_service_pb2 import Delegate, ExecuteRequest, ExecuteResponse
 from troupe.api.common.v1.content_pb2 import StepOutput
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.api.common.v1.step_pb2 import Step
 from troupe.core.errors import TroupeError
 from troupe.core.logs import get_logger
+from troupe.orchestrator.directory import AgentDirectory, AgentServer
+from troupe.orchestrator.domain.delegation import DelegationBounds
+from troupe.orchestrator.domain.plan import UnknownAgentError
+from troupe.orchestrator.domain.retry import Failure, RetryPolicy, retry_delay_ms
+from troupe.orchestrator.execution.failures import CallInterruptedError, garbage
+from troupe.orchestrator.store.attempts import Assignment, Attempt, AttemptStore, Ended, Rooms
+from troupe.orchestrator.store.new_step import NewStep
+from troupe.orchestrator.worker import events
+from troupe.orchestrator.worker.answers import check_event, check_output
+from troupe.orchestrator.worker.delegation import cannot_run, new_steps
+from troupe.orchestrator.worker.leases import AttemptLostError
+from troupe.orchestrator.worker.patience import persistently
+from troupe.orchestrator.worker.recorder import Recorder, too_large
+from troupe.orchestrator.worker.request import execute_request
 
 # An output stands in one event, and clients with gRPC's default limits take messages of 4 MiB.
 _OUTPUT_BYTES: Final = 2 << 20

@@ -5,13 +5,13 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
-from orchestrator import metrics
-from orchestrator.directory import AgentDirectory
-from orchestrator.store.attempts import AttemptStore, Ticked
-from orchestrator.store.partitions import Partitions
-from orchestrator.worker.patience import persistently
 from troupe.core.errors import TroupeError
 from troupe.core.logs import get_logger
+from troupe.orchestrator import metrics
+from troupe.orchestrator.directory import AgentDirectory
+from troupe.orchestrator.store.attempts import AttemptStore, Ticked
+from troupe.orchestrator.store.partitions import Partitions
+from troupe.orchestrator.worker.patience import persistently
 
 
 async def keep_time(

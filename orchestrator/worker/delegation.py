@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence, Set
 
-from orchestrator.domain.plan import Node, PlanError, UnknownAgentError, check_size, execution_order
-from orchestrator.store.attempts import Assignment
-from orchestrator.store.new_step import NewStep
 from troupe.api.agent.v1.agent_service_pb2 import Delegate
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.api.common.v1.step_pb2 import Step
 from troupe.api.orchestrator.v1.event_pb2 import StepsAdded
 from troupe.core.errors import TroupeError
 from troupe.core.validation import check_rules
+from troupe.orchestrator.domain.plan import Node, PlanError, UnknownAgentError, check_size, execution_order
+from troupe.orchestrator.store.attempts import Assignment
+from troupe.orchestrator.store.new_step import NewStep
 
 
 def new_steps(assignment: Assignment, delegate: Delegate, *, agents: Set[str]) -> tuple[Sequence[NewStep], bytes]:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from orchestrator.store.attempts import Attempt
 from troupe.api.agent.v1.agent_service_pb2 import ExecuteResponse
 from troupe.api.common.v1.usage_pb2 import Usage
 from troupe.api.orchestrator.v1.event_pb2 import (
@@ -14,6 +13,7 @@ from troupe.api.orchestrator.v1.event_pb2 import (
     ToolStarted,
     UsageReported,
 )
+from troupe.orchestrator.store.attempts import Attempt
 
 _MOST: Final = 10**12
 

@@ -6,10 +6,10 @@ from contextlib import aclosing
 from functools import partial
 from typing import Final
 
-from orchestrator.directory import AgentDirectory
-from orchestrator.store.attempts import Assignment, AttemptStore, Begun
-from orchestrator.worker.patience import in_time, persistently
-from orchestrator.worker.slots import SlotTable
+from troupe.orchestrator.directory import AgentDirectory
+from troupe.orchestrator.store.attempts import Assignment, AttemptStore, Begun
+from troupe.orchestrator.worker.patience import in_time, persistently
+from troupe.orchestrator.worker.slots import SlotTable
 
 # Steps that one transition begins at most.
 _TAKE: Final = 16

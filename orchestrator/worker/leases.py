@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.store.attempts import Attempt, AttemptStore
-from orchestrator.store.partitions import Partitions
-from orchestrator.store.resp import RedisClient
-from orchestrator.store.tail import tail
 from troupe.core.errors import TroupeError
 from troupe.core.logs import get_logger
+from troupe.orchestrator.store.attempts import Attempt, AttemptStore
+from troupe.orchestrator.store.partitions import Partitions
+from troupe.orchestrator.store.resp import RedisClient
+from troupe.orchestrator.store.tail import tail
 
 
 class AttemptLostError(Exception):

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 
-from orchestrator.store.attempts import Assignment
 from troupe.api.agent.v1.agent_service_pb2 import DependencyOutput, ExecuteRequest, RemainingBudget
 from troupe.api.common.v1.content_pb2 import StepOutput
 from troupe.api.common.v1.step_pb2 import Step
 from troupe.api.orchestrator.v1.task_pb2 import TaskSpec
+from troupe.orchestrator.store.attempts import Assignment
 
 
 def execute_request(assignment: Assignment, step: Step) -> ExecuteRequest:

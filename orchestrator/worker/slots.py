@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final
 
-from orchestrator.directory import AgentDirectory
+from troupe.orchestrator.directory import AgentDirectory
 
 # What an ending step offers to steps of other agents that it lets go.
 _OFFER: Final = 4

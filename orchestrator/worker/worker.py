@@ -5,20 +5,20 @@ import contextlib
 import time
 from typing import Any, Final
 
-from orchestrator import metrics
-from orchestrator.directory import AgentDirectory
-from orchestrator.execution.failures import CallInterruptedError
-from orchestrator.store.attempts import Assignment, AttemptStore, Ended
-from orchestrator.worker.attempt import AttemptRunner, Outcome
-from orchestrator.worker.lane import Lane
-from orchestrator.worker.leases import AttemptLostError, Leases
-from orchestrator.worker.patience import in_time, persistently
-from orchestrator.worker.slots import SlotTable
 from troupe.api.orchestrator.v1.task_pb2 import TaskState
 from troupe.core.errors import TroupeError
 from troupe.core.logs import bound, get_logger
 from troupe.core.server import Drain
 from troupe.core.telemetry.spans import remote_span
+from troupe.orchestrator import metrics
+from troupe.orchestrator.directory import AgentDirectory
+from troupe.orchestrator.execution.failures import CallInterruptedError
+from troupe.orchestrator.store.attempts import Assignment, AttemptStore, Ended
+from troupe.orchestrator.worker.attempt import AttemptRunner, Outcome
+from troupe.orchestrator.worker.lane import Lane
+from troupe.orchestrator.worker.leases import AttemptLostError, Leases
+from troupe.orchestrator.worker.patience import in_time, persistently
+from troupe.orchestrator.worker.slots import SlotTable
 
 # How many steps in a row may use one slot without others having been offered it.
 _STREAK: Final = 4

@@ -12,11 +12,11 @@ import time
 
 import uvloop
 
-from orchestrator.store.attempts import Attempt, AttemptStore
-from orchestrator.store.partitions import Partitions
-from orchestrator.store.resp import RedisClient
-from orchestrator.store.transitions import Transitions
 from troupe.api.orchestrator.v1.event_pb2 import StepProgress, TaskEvent
+from troupe.orchestrator.store.attempts import Attempt, AttemptStore
+from troupe.orchestrator.store.partitions import Partitions
+from troupe.orchestrator.store.resp import RedisClient
+from troupe.orchestrator.store.transitions import Transitions
 
 PARTITIONS = 8
 BULK_EVENTS = 10_000

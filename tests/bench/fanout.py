@@ -247,7 +247,7 @@ def _worker(engine: Engine) -> Launch:
         "TROUPE_WORKER__AGENTS": f'["{engine.agents_address}"]',
         "TROUPE_WORKER__LEASE_SECONDS": "3600",
     }
-    return Launch([sys.executable, "-m", "orchestrator.worker"], env)
+    return Launch([sys.executable, "-m", "troupe.orchestrator.worker"], env)
 
 
 def _print(row: Sequence[object]) -> None:

@@ -18,11 +18,11 @@ from typing import Final
 
 import numpy as np
 
-from agents.memory import ids
-from agents.memory.milvus.store import MilvusStore
-from agents.memory.settings import MemorySettings
-from agents.memory.store import Hold, Query, StoredDocument, StoredPassage
 from tests.support.milvus import MilvusServer
+from troupe.agents.memory import ids
+from troupe.agents.memory.milvus.store import MilvusStore
+from troupe.agents.memory.settings import MemorySettings
+from troupe.agents.memory.store import Hold, Query, StoredDocument, StoredPassage
 
 DIMENSIONS: Final = 384
 OF_DOCUMENT: Final = 5  # passages

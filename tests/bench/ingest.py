@@ -18,23 +18,23 @@ from typing import TYPE_CHECKING, Final
 
 import grpc.aio
 
-from agents.memory import ids
-from agents.memory.embedding import InferenceEmbedder
-from agents.memory.ingestion import embedded_text, passages_of
-from agents.memory.parser import Parser
-from agents.memory.settings import MemorySettings
-from agents.memory.shared_batches import SharedBatches
-from agents.memory.store import StoredDocument
-from inference.models.repository import prepare
-from inference.models.settings import ModelsSettings, weights_folder
 from tests.support.inference import inference_server, until_health
 from tests.support.milvus import MilvusServer, memory
 from tests.support.processes import running
 from tests.support.triton import TritonServer
+from troupe.agents.memory import ids
+from troupe.agents.memory.embedding import InferenceEmbedder
+from troupe.agents.memory.ingestion import embedded_text, passages_of
+from troupe.agents.memory.parser import Parser
+from troupe.agents.memory.settings import MemorySettings
+from troupe.agents.memory.shared_batches import SharedBatches
+from troupe.agents.memory.store import StoredDocument
 from troupe.api.inference.v1 import inference_service_pb2 as inference_pb
 from troupe.api.inference.v1.inference_service_pb2_grpc import InferenceServiceStub
 from troupe.api.memory.v1 import memory_service_pb2 as pb
 from troupe.core.channels import open_channel
+from troupe.inference.models.repository import prepare
+from troupe.inference.models.settings import ModelsSettings, weights_folder
 
 if TYPE_CHECKING:  # a name of the stub file only
     from troupe.api.memory.v1.memory_service_pb2_grpc import MemoryServiceAsyncStub

@@ -29,10 +29,6 @@ from typing import Any
 
 import uvloop
 
-from orchestrator.store.attempts import Attempt, AttemptStore
-from orchestrator.store.partitions import Partitions
-from orchestrator.store.resp import RedisClient
-from orchestrator.store.transitions import Transitions
 from tests.bench.watch_client import frame
 from tests.support.engine import Engine, healthy, spec, submit
 from tests.support.gateway import fetch, framed
@@ -44,6 +40,10 @@ from troupe.api.orchestrator.v1.event_pb2 import TaskEvent, TextDelta
 from troupe.api.orchestrator.v1.orchestrator_service_pb2_grpc import OrchestratorServiceStub
 from troupe.core.logs import LogSettings, configure
 from troupe.local.launch import Launch, free_port
+from troupe.orchestrator.store.attempts import Attempt, AttemptStore
+from troupe.orchestrator.store.partitions import Partitions
+from troupe.orchestrator.store.resp import RedisClient
+from troupe.orchestrator.store.transitions import Transitions
 
 WATCH = "/troupe.api.orchestrator.v1.OrchestratorService/WatchTask"
 EVENT_BYTES = 1_000
@@ -304,7 +304,7 @@ async def deployed(mebibytes: int) -> AsyncIterator[Processes]:
                 "TROUPE_GATEWAY__ACCESS_LOG": "false",
                 "TROUPE_GATEWAY__WRITE_TIMEOUT_SECONDS": "3600",  # nobody is sent away meanwhile
             }
-            launch = Launch([sys.executable, "-m", "gateway"], env)
+            launch = Launch([sys.executable, "-m", "troupe.gateway"], env)
             gateway = stack.enter_context(running(launch, log=folder / "gateway.log"))
 
             async def serves() -> bool:

@@ -16,16 +16,16 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agents.memory.embedding import InferenceEmbedder
-from agents.memory.settings import MemorySettings
-from inference.models.repository import prepare
-from inference.models.settings import ModelsSettings, weights_folder
 from tests.support.inference import inference_server, until_health
 from tests.support.milvus import MilvusServer, memory
 from tests.support.processes import running
 from tests.support.triton import TritonServer
+from troupe.agents.memory.embedding import InferenceEmbedder
+from troupe.agents.memory.settings import MemorySettings
 from troupe.api.memory.v1 import memory_service_pb2 as pb
 from troupe.core.channels import open_channel
+from troupe.inference.models.repository import prepare
+from troupe.inference.models.settings import ModelsSettings, weights_folder
 
 if TYPE_CHECKING:  # a name of the stub file only
     from troupe.api.memory.v1.memory_service_pb2_grpc import MemoryServiceAsyncStub

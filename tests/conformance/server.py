@@ -21,13 +21,13 @@ from typing import Any, BinaryIO
 import grpc.aio
 import uvloop
 
-from gateway.__main__ import serve
-from gateway.settings import GatewaySettings
 from tests.conformance.contract import SERVICE, Contract
 from tests.conformance.service import ConformanceService
 from tests.support.processes import until
 from troupe.core.logs import LogSettings, configure
 from troupe.core.server import Drain
+from troupe.gateway.__main__ import serve
+from troupe.gateway.settings import GatewaySettings
 from troupe.local.launch import free_port
 
 _HOST = "127.0.0.1"

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agents.runtime.agent import Agent
-from agents.runtime.runtime import Runtime
-from agents.settings import ExecutionSettings
-from agents.tools.memory_search import MemorySearchTool
-from agents.tools.registry import ToolRegistry
-from agents.tools.tool import Tool
 from tests.support.inference import until_health
 from tests.support.milvus import MilvusServer
 from tests.support.processes import running
+from troupe.agents.runtime.agent import Agent
+from troupe.agents.runtime.runtime import Runtime
+from troupe.agents.settings import ExecutionSettings
+from troupe.agents.tools.memory_search import MemorySearchTool
+from troupe.agents.tools.registry import ToolRegistry
+from troupe.agents.tools.tool import Tool
 from troupe.api.agent.v1.agent_service_pb2 import DependencyOutput, ExecuteRequest, ExecuteResponse
 from troupe.api.agent.v1.agent_service_pb2_grpc import AgentServiceStub
 from troupe.api.common.v1.content_pb2 import Passage, StepOutput
@@ -205,10 +205,10 @@ async def execute(running: Runtime, request: ExecuteRequest, *, timeout_seconds:
 
 @contextmanager
 def agents_server(env: Mapping[str, str], *, log: Path) -> Iterator[str]:
-    """Runs `python -m agents` with these settings of `TROUPE_AGENTS__`; its address."""
+    """Runs `python -m troupe.agents` with these settings of `TROUPE_AGENTS__`; its address."""
     address = f"127.0.0.1:{free_port()}"
     variables = {f"TROUPE_AGENTS__{name}": value for name, value in {"SERVER__LISTEN": address, **env}.items()}
-    with running(Launch([sys.executable, "-m", "agents"], variables), log=log):
+    with running(Launch([sys.executable, "-m", "troupe.agents"], variables), log=log):
         yield address
 
 

@@ -63,7 +63,7 @@ class Engine:
         return self._start("orchestrator.worker", env)
 
     def _start(self, module: str, env: dict[str, str]) -> subprocess.Popen[bytes]:
-        launch = Launch([sys.executable, "-m", module], env)
+        launch = Launch([sys.executable, "-m", f"troupe.{module}"], env)
         return self.stack.enter_context(running(launch, log=self.logs / f"{module}.log"))
 
     def said(self, module: str = "orchestrator.worker") -> str:

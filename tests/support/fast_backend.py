@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, Self, cast
 
 import uvloop
 
-from gateway.wire import hpack_blocks, http2
+from troupe.gateway.wire import hpack_blocks, http2
 
 STAMP: Final = struct.Struct(">QI")
 """How a paced message begins: nanoseconds of the monotonic clock, and the number of the message in its stream."""

@@ -11,10 +11,10 @@ from typing import Any, Self
 
 from google.protobuf.message import Message
 
-from gateway.__main__ import serve
-from gateway.settings import GatewaySettings
 from tests.support.processes import until
 from troupe.core.server import Drain
+from troupe.gateway.__main__ import serve
+from troupe.gateway.settings import GatewaySettings
 from troupe.local.launch import free_port
 
 SERVICE = "/troupe.api.orchestrator.v1.OrchestratorService/"

@@ -24,9 +24,11 @@ _ENV = {"GEMINI_API_KEY": ""}
 
 @contextmanager
 def inference_server(env: Mapping[str, str], *, log: Path) -> Iterator[str]:
-    """Runs `python -m inference` with these `TROUPE_*` variables; its address."""
+    """Runs `python -m troupe.inference` with these `TROUPE_*` variables; its address."""
     address = f"127.0.0.1:{free_port()}"
-    launch = Launch([sys.executable, "-m", "inference"], {**_ENV, "TROUPE_INFERENCE__SERVER__LISTEN": address, **env})
+    launch = Launch(
+        [sys.executable, "-m", "troupe.inference"], {**_ENV, "TROUPE_INFERENCE__SERVER__LISTEN": address, **env}
+    )
     with running(launch, log=log):
         yield address
 

@@ -11,14 +11,14 @@ from typing import Final
 
 import pymilvus  # noqa: F401 - imported once for all that are forked
 
-from agents.memory.embedding import Embedder
-from agents.memory.ingestion import Ingestion
-from agents.memory.membership import Membership
-from agents.memory.milvus.store import MilvusStore
-from agents.memory.parser import Parser
-from agents.memory.removal import Removal
-from agents.memory.settings import MemorySettings
 from tests.support.milvus import WordEmbedder
+from troupe.agents.memory.embedding import Embedder
+from troupe.agents.memory.ingestion import Ingestion
+from troupe.agents.memory.membership import Membership
+from troupe.agents.memory.milvus.store import MilvusStore
+from troupe.agents.memory.parser import Parser
+from troupe.agents.memory.removal import Removal
+from troupe.agents.memory.settings import MemorySettings
 from troupe.api.memory.v1 import memory_service_pb2 as pb
 
 SETTINGS: Final = MemorySettings(embed_batch=2, embed_concurrency=1)

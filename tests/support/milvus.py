@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agents.memory.embedding import Embedder, Embeddings
-from agents.memory.milvus.store import MilvusStore
-from agents.memory.parser import Parser
-from agents.memory.settings import MemorySettings
-from agents.memory.terms import terms
-from agents.rpc.memory import MemoryServicer
 from tests.support.processes import running
+from troupe.agents.memory.embedding import Embedder, Embeddings
+from troupe.agents.memory.milvus.store import MilvusStore
+from troupe.agents.memory.parser import Parser
+from troupe.agents.memory.settings import MemorySettings
+from troupe.agents.memory.terms import terms
+from troupe.agents.rpc.memory import MemoryServicer
 from troupe.api.memory.v1.memory_service_pb2_grpc import MemoryServiceStub, add_MemoryServiceServicer_to_server
 from troupe.core.channels import open_channel
 from troupe.core.server import Drain, ServerSettings, serving

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import Final
 
-from orchestrator.domain.model import PlannedStep
-from orchestrator.store.new_step import NewStep
-from orchestrator.store.tasks import Keeping, NewTask
 from tests.support.modelled_tasks import Attempt, Submitted
 from troupe.api.common.v1.content_pb2 import StepOutput
 from troupe.api.common.v1.step_pb2 import Step
 from troupe.api.orchestrator.v1.event_pb2 import TaskEvent, TaskPlanned, TaskSubmitted
+from troupe.orchestrator.domain.model import PlannedStep
+from troupe.orchestrator.store.new_step import NewStep
+from troupe.orchestrator.store.tasks import Keeping, NewTask
 
 HOUR_MS: Final = 3_600_000
 _KEEPING: Final = Keeping(retention_ms=HOUR_MS, request_ttl_ms=HOUR_MS, events=10_000)

@@ -3,15 +3,6 @@
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, Final
 
-from orchestrator.domain import machine
-from orchestrator.domain.delegation import DelegationBounds
-from orchestrator.domain.model import Amount, Change, EventKind, Outcome, PlannedStep, TaskModel
-from orchestrator.domain.operation import APPROVE, REJECT
-from orchestrator.store import attempts as store
-from orchestrator.store.resp import RedisClient
-from orchestrator.store.script import CONSUMER, WORKER_GROUP
-from orchestrator.store.tasks import TaskStore
-from orchestrator.store.transitions import Transitions
 from tests.support.modelled_messages import HOUR_MS, new_step, new_task, output_of
 from tests.support.modelled_tasks import AGENTS, Attempt, ModelledTasks, Submitted, rows
 from tests.support.ready_queue import Message
@@ -21,6 +12,15 @@ from troupe.api.common.v1.step_pb2 import Step
 from troupe.api.common.v1.usage_pb2 import Usage
 from troupe.api.orchestrator.v1.event_pb2 import ApprovalResolved, StepsAdded, TaskEvent, UsageReported
 from troupe.core.errors import TroupeError
+from troupe.orchestrator.domain import machine
+from troupe.orchestrator.domain.delegation import DelegationBounds
+from troupe.orchestrator.domain.model import Amount, Change, EventKind, Outcome, PlannedStep, TaskModel
+from troupe.orchestrator.domain.operation import APPROVE, REJECT
+from troupe.orchestrator.store import attempts as store
+from troupe.orchestrator.store.resp import RedisClient
+from troupe.orchestrator.store.script import CONSUMER, WORKER_GROUP
+from troupe.orchestrator.store.tasks import TaskStore
+from troupe.orchestrator.store.transitions import Transitions
 
 MAX_LOST_LEASES: Final = 2
 BOUNDS: Final = DelegationBounds(max_depth=2, max_steps=12)

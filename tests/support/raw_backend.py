@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
-from gateway.wire import hpack_blocks, hpack_fields, http2
-from gateway.wire.framing import message_frame
+from troupe.gateway.wire import hpack_blocks, hpack_fields, http2
+from troupe.gateway.wire.framing import message_frame
 
 HEAD: Final = hpack_blocks.encode([(b":status", b"200"), (b"content-type", b"application/grpc")])
 TRAILERS: Final = hpack_blocks.encode([(b"grpc-status", b"0")])

@@ -5,16 +5,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
-from orchestrator.domain.model import Event, EventKind, StepModel, TaskModel
-from orchestrator.domain.states import StepState, TaskState
-from orchestrator.store.partitions import Partitions
-from orchestrator.store.resp import Command, RedisClient
-from orchestrator.store.script import WORKER_GROUP
-from orchestrator.store.tasks import StoredTask
 from tests.support.modelled_messages import output_of
 from tests.support.modelled_tasks import AGENTS, PROJECTS, ModelledTasks
 from tests.support.ready_queue import PRIORITIES, Message
 from troupe.api.orchestrator.v1.orchestrator_service_pb2 import WatchTaskResponse
+from troupe.orchestrator.domain.model import Event, EventKind, StepModel, TaskModel
+from troupe.orchestrator.domain.states import StepState, TaskState
+from troupe.orchestrator.store.partitions import Partitions
+from troupe.orchestrator.store.resp import Command, RedisClient
+from troupe.orchestrator.store.script import WORKER_GROUP
+from troupe.orchestrator.store.tasks import StoredTask
 
 PARTITIONS: Final = Partitions(1)
 _PREFIX: Final = PARTITIONS.prefix(0)

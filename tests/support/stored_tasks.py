@@ -6,14 +6,14 @@ from typing import Final
 
 import msgpack
 
-from orchestrator.store import fields
-from orchestrator.store.new_step import NewStep
-from orchestrator.store.partitions import Partitions
-from orchestrator.store.resp import RedisClient
-from orchestrator.store.tasks import Keeping, NewTask, TaskStore
-from orchestrator.store.transitions import Transitions
 from troupe.api.orchestrator.v1.task_pb2 import Priority, TaskSpec, TaskState
 from troupe.core.ids import new_id
+from troupe.orchestrator.store import fields
+from troupe.orchestrator.store.new_step import NewStep
+from troupe.orchestrator.store.partitions import Partitions
+from troupe.orchestrator.store.resp import RedisClient
+from troupe.orchestrator.store.tasks import Keeping, NewTask, TaskStore
+from troupe.orchestrator.store.transitions import Transitions
 
 PARTITIONS: Final = Partitions(8)
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from inference.models.repository import prepare
-from inference.models.settings import ModelsSettings, weights_folder
 from tests.support.processes import running
+from troupe.inference.models.repository import prepare
+from troupe.inference.models.settings import ModelsSettings, weights_folder
 from troupe.local.launch import Launch, free_port
 from troupe.local.servers.triton import clean_shared_memory, triton_launch
 

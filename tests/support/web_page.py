@@ -41,7 +41,7 @@ class WebPage:
 @asynccontextmanager
 async def web_page(clients: WebClients) -> AsyncIterator[WebPage]:
     """Opens an empty page; skips the test where something is missing for it."""
-    if not (resources.files("gateway.console") / "dist" / "index.html").is_file():
+    if not (resources.files("troupe.gateway.console") / "dist" / "index.html").is_file():
         pytest.skip("the live page is not built: run `make console`")
     pipe = asyncio.subprocess.PIPE
     command = [*node_program("page.mjs"), await clients.chromium()]

@@ -10,18 +10,18 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from agents.settings import AgentsSettings
-from gateway.settings import GatewaySettings
-from inference.models.settings import ModelsSettings
-from inference.settings import InferenceSettings
-from orchestrator.settings import OrchestratorSettings, WorkerSettings
+from troupe.agents.settings import AgentsSettings
 from troupe.client.settings import ClientSettings
 from troupe.core.logs import LogSettings
 from troupe.core.masking import holds_secret
 from troupe.core.settings import CONFIG_VARIABLE, ServiceSettings, SettingsError
 from troupe.core.settings_view import section_of, unknown_variables
 from troupe.core.telemetry.settings import TelemetrySettings
+from troupe.gateway.settings import GatewaySettings
+from troupe.inference.models.settings import ModelsSettings
+from troupe.inference.settings import InferenceSettings
 from troupe.local.settings import LocalSettings
+from troupe.orchestrator.settings import OrchestratorSettings, WorkerSettings
 
 MODELS: list[type[ServiceSettings]] = [
     OrchestratorSettings,

@@ -14,7 +14,7 @@ IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _TABLES: Final = ("tcp", "tcp6")
 _LISTENING: Final = "0A"
-_ORCHESTRATOR: Final = ("-m", "orchestrator")
+_ORCHESTRATOR: Final = ("-m", "troupe.orchestrator")
 _LISTEN_VARIABLE: Final = "TROUPE_ORCHESTRATOR__SERVER__LISTEN="
 
 

@@ -21,7 +21,7 @@ async def service_sections() -> Sequence[Section]:
 
 async def _sections_of(package: str) -> Sequence[Section]:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", f"{package}.settings", stdin=DEVNULL, stdout=PIPE, stderr=PIPE
+        sys.executable, "-m", f"troupe.{package}.settings", stdin=DEVNULL, stdout=PIPE, stderr=PIPE
     )
     out, err = await process.communicate()
     if process.returncode:

@@ -114,7 +114,7 @@ class Stack:
             address=f"{host}:{_TRITON_PORT}",
             kind="triton",
             make=partial(triton_launch, models=models, work_dir=work_dir, grpc_host=host, grpc_port=_TRITON_PORT),
-            prepare=Launch([sys.executable, "-m", "inference.models", "--out", str(models)]),
+            prepare=Launch([sys.executable, "-m", "troupe.inference.models", "--out", str(models)]),
             leftovers=shared_memory_pattern(work_dir),
         )
 
@@ -158,5 +158,5 @@ def _elsewhere(name: str, url: str, usual_port: int, *, kind: str) -> Program:
 
 
 def _python(module: str, env: Mapping[str, str]) -> Callable[[], Launch]:
-    launch = Launch([sys.executable, "-m", module], env)
+    launch = Launch([sys.executable, "-m", f"troupe.{module}"], env)
     return lambda: launch

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from agents.memory.milvus.filters import one_of, quoted
-from agents.memory.milvus.rows import hold_row
-from agents.memory.sources import source_of
-from agents.memory.store import Hold
+from troupe.agents.memory.milvus.filters import one_of, quoted
+from troupe.agents.memory.milvus.rows import hold_row
+from troupe.agents.memory.sources import source_of
+from troupe.agents.memory.store import Hold
 
 _DONE_KEY: Final = "/adopted"  # no project is empty, so no document has this key
 _PAGE: Final = 1_000

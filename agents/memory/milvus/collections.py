@@ -6,12 +6,12 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Final, Self, TypeVar
 
-from agents.memory.milvus import schema
-from agents.memory.milvus.adoption import adopt
-from agents.memory.milvus.connection import MilvusConnection, MilvusError
-from agents.memory.milvus.filters import all_of, one_of, quoted
-from agents.memory.milvus.schema import Layout
-from agents.memory.settings import MemorySettings
+from troupe.agents.memory.milvus import schema
+from troupe.agents.memory.milvus.adoption import adopt
+from troupe.agents.memory.milvus.connection import MilvusConnection, MilvusError
+from troupe.agents.memory.milvus.filters import all_of, one_of, quoted
+from troupe.agents.memory.milvus.schema import Layout
+from troupe.agents.memory.settings import MemorySettings
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.core.errors import TroupeError
 from troupe.core.logs import get_logger

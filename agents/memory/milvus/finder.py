@@ -11,16 +11,16 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from agents.memory.ids import is_id
-from agents.memory.milvus.collections import CHUNK, Collections
-from agents.memory.milvus.filters import all_of, any_of, below, equals, has_mark, has_marks, none_of, one_of
-from agents.memory.milvus.fusion import Candidate, Facts, Lessons, Ranking, fuse, lookups, visible
-from agents.memory.milvus.holds import MilvusHolds
-from agents.memory.milvus.rows import DOCUMENT_FIELDS, PASSAGE_FIELDS, document_key, read_document, read_passage
-from agents.memory.milvus.schema import ALL_LISTS, Layout
-from agents.memory.sources import SOURCE_KEY, start_of
-from agents.memory.store import FoundPassage, Query
-from agents.memory.terms import terms
+from troupe.agents.memory.ids import is_id
+from troupe.agents.memory.milvus.collections import CHUNK, Collections
+from troupe.agents.memory.milvus.filters import all_of, any_of, below, equals, has_mark, has_marks, none_of, one_of
+from troupe.agents.memory.milvus.fusion import Candidate, Facts, Lessons, Ranking, fuse, lookups, visible
+from troupe.agents.memory.milvus.holds import MilvusHolds
+from troupe.agents.memory.milvus.rows import DOCUMENT_FIELDS, PASSAGE_FIELDS, document_key, read_document, read_passage
+from troupe.agents.memory.milvus.schema import ALL_LISTS, Layout
+from troupe.agents.memory.sources import SOURCE_KEY, start_of
+from troupe.agents.memory.store import FoundPassage, Query
+from troupe.agents.memory.terms import terms
 
 _ATTEMPTS: Final = 20
 _FIELDS: Final = ["document_id", "version", "uri"]

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from agents.memory.store import Hold, StoredDocument
+from troupe.agents.memory.store import Hold, StoredDocument
 
 # Cormack, Clarke and Büttcher, "Reciprocal Rank Fusion outperforms Condorcet", 2009.
 _RRF_K: Final = 60

@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Final
 
-from agents.memory.ids import is_id
-from agents.memory.milvus.collections import CHUNK, Collections, chunks
-from agents.memory.milvus.filters import all_of, equals, mark, one_of
-from agents.memory.milvus.rows import HOLD_FIELDS, hold_key, hold_row, read_hold, source_start
-from agents.memory.sources import SOURCE_KEY
-from agents.memory.store import Hold
+from troupe.agents.memory.ids import is_id
+from troupe.agents.memory.milvus.collections import CHUNK, Collections, chunks
+from troupe.agents.memory.milvus.filters import all_of, equals, mark, one_of
+from troupe.agents.memory.milvus.rows import HOLD_FIELDS, hold_key, hold_row, read_hold, source_start
+from troupe.agents.memory.sources import SOURCE_KEY
+from troupe.agents.memory.store import Hold
 
 _MAX_ROWS: Final = 16_384  # of one answer
 

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any, Final
 
-from agents.memory.milvus.filters import mark
-from agents.memory.milvus.schema import MAX_GAP_BYTES, MAX_TEXT_BYTES, UNUSED_VECTOR, Layout
-from agents.memory.sources import SOURCE_KEY, lies_below
-from agents.memory.store import Hold, StoredDocument, StoredPassage
-from agents.memory.terms import terms
+from troupe.agents.memory.milvus.filters import mark
+from troupe.agents.memory.milvus.schema import MAX_GAP_BYTES, MAX_TEXT_BYTES, UNUSED_VECTOR, Layout
+from troupe.agents.memory.sources import SOURCE_KEY, lies_below
+from troupe.agents.memory.store import Hold, StoredDocument, StoredPassage
+from troupe.agents.memory.terms import terms
 
 PASSAGE_FIELDS: Final = [
     *("passage_id", "number", "document_id", "project", "version", "title", "uri", "heading"),

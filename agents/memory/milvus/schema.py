@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from agents.memory.milvus.filters import one_of
+from troupe.agents.memory.milvus.filters import one_of
 
 MAX_TEXT_BYTES: Final = 65_535
 MAX_URI_BYTES: Final = 4 * 1024

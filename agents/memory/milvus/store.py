@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any, Final, Self
 
-from agents.memory.ids import is_id
-from agents.memory.milvus.collections import CHUNK, Collections, chunks
-from agents.memory.milvus.filters import all_of, equals, one_of
-from agents.memory.milvus.finder import Finder
-from agents.memory.milvus.holds import MilvusHolds
-from agents.memory.milvus.rows import (
+from troupe.agents.memory.ids import is_id
+from troupe.agents.memory.milvus.collections import CHUNK, Collections, chunks
+from troupe.agents.memory.milvus.filters import all_of, equals, one_of
+from troupe.agents.memory.milvus.finder import Finder
+from troupe.agents.memory.milvus.holds import MilvusHolds
+from troupe.agents.memory.milvus.rows import (
     DOCUMENT_FIELDS,
     PASSAGE_FIELDS,
     document_key,
@@ -19,8 +19,8 @@ from agents.memory.milvus.rows import (
     read_document,
     read_passage,
 )
-from agents.memory.settings import MemorySettings
-from agents.memory.store import Counts, FoundPassage, Query, StoredDocument, StoredPassage
+from troupe.agents.memory.settings import MemorySettings
+from troupe.agents.memory.store import Counts, FoundPassage, Query, StoredDocument, StoredPassage
 
 _MAX_BROKEN_OFF: Final = 1_000
 

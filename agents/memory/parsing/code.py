@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from agents.memory.document import ParsedDocument, Span
+from troupe.agents.memory.document import ParsedDocument, Span
 
 _BLOCK_END: Final = re.compile(r"\n(?:[^\S\n]*\n)+(?=\S)")  # blank lines before a line that is not indented
 _LONG_LINE: Final = 1_000

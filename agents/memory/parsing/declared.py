@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from agents.memory.parsing.charsets import name_of
+from troupe.agents.memory.parsing.charsets import name_of
 
 _SCANNED_BYTES: Final = 16 << 10
 _COMMENT: Final = re.compile(rb"<!--.*?(?:-->|\Z)", re.DOTALL)

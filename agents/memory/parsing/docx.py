@@ -9,9 +9,9 @@ from xml.sax import SAXException
 
 import mammoth
 
-from agents.memory.document import ParsedDocument
-from agents.memory.parsing.html import read_html
-from agents.memory.parsing.office import STUMBLES, check_archive, damaged, stated_title
+from troupe.agents.memory.document import ParsedDocument
+from troupe.agents.memory.parsing.html import read_html
+from troupe.agents.memory.parsing.office import STUMBLES, check_archive, damaged, stated_title
 
 _STYLES: Final = """
 p[style-name='Title'] => h1:fresh

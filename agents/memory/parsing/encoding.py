@@ -9,8 +9,8 @@ from typing import Final
 import chardet
 from chardet.registry import REGISTRY
 
-from agents.memory.errors import unreadable
-from agents.memory.parsing.charsets import REPLACEMENT, decode_as, name_of
+from troupe.agents.memory.errors import unreadable
+from troupe.agents.memory.parsing.charsets import REPLACEMENT, decode_as, name_of
 
 _MARKS: Final = (
     (codecs.BOM_UTF8, "utf-8"),

@@ -6,13 +6,13 @@ from typing import Final
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-from agents.memory.document import ParsedDocument
-from agents.memory.parsing.declared import html_encoding
-from agents.memory.parsing.encoding import decode
-from agents.memory.parsing.html_walk import Walk
-from agents.memory.parsing.nesting import flattened
-from agents.memory.parsing.scripts import is_numeral
-from agents.memory.parsing.titles import title_of
+from troupe.agents.memory.document import ParsedDocument
+from troupe.agents.memory.parsing.declared import html_encoding
+from troupe.agents.memory.parsing.encoding import decode
+from troupe.agents.memory.parsing.html_walk import Walk
+from troupe.agents.memory.parsing.nesting import flattened
+from troupe.agents.memory.parsing.scripts import is_numeral
+from troupe.agents.memory.parsing.titles import title_of
 
 _OPENERS: Final = frozenset(
     ["p", "li", "td", "th", "dd", "dt", "div", "section", "aside", "footer", "body", "blockquote"]

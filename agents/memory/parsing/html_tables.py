@@ -6,8 +6,8 @@ from typing import Final
 
 from selectolax.lexbor import LexborNode
 
-from agents.memory.parsing import html_rules as rules
-from agents.memory.parsing.grid import Cell, filled, line, names_columns
+from troupe.agents.memory.parsing import html_rules as rules
+from troupe.agents.memory.parsing.grid import Cell, filled, line, names_columns
 
 _PARTS: Final = frozenset(["tbody", "tfoot", "thead"])
 _PAGE_PARTS: Final = "table, h1, h2, h3, h4, h5, h6, pre, article, section, main, hr, dl, form, nav, header, footer"

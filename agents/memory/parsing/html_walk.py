@@ -6,13 +6,13 @@ from typing import Final
 
 from selectolax.lexbor import LexborNode
 
-from agents.memory.document import Heading, Span
-from agents.memory.parsing import html_rules as rules
-from agents.memory.parsing.grid import SEPARATOR
-from agents.memory.parsing.html_tables import Table, read_table
-from agents.memory.parsing.mathml import linear
-from agents.memory.parsing.numbering import Numbering, numbering_of
-from agents.memory.parsing.scripts import is_mark, lowered, raised
+from troupe.agents.memory.document import Heading, Span
+from troupe.agents.memory.parsing import html_rules as rules
+from troupe.agents.memory.parsing.grid import SEPARATOR
+from troupe.agents.memory.parsing.html_tables import Table, read_table
+from troupe.agents.memory.parsing.mathml import linear
+from troupe.agents.memory.parsing.numbering import Numbering, numbering_of
+from troupe.agents.memory.parsing.scripts import is_mark, lowered, raised
 
 _SPACES: Final = re.compile(r"[ \t\r\n\f]+")
 _INVISIBLE: Final = re.compile("[\u00ad\u200b\ufeff]")

@@ -8,9 +8,9 @@ from typing import Final
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from agents.memory.document import Heading, ParsedDocument, Span
-from agents.memory.parsing.front_matter import front_matter
-from agents.memory.parsing.titles import title_of
+from troupe.agents.memory.document import Heading, ParsedDocument, Span
+from troupe.agents.memory.parsing.front_matter import front_matter
+from troupe.agents.memory.parsing.titles import title_of
 
 _LINE_END: Final = re.compile(r"\r\n?|\n")
 _ATOMS: Final = ("fence", "code_block", "table_open")

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from agents.memory.document import Heading, ParsedDocument, Span
-from agents.memory.parsing.titles import title_of
+from troupe.agents.memory.document import Heading, ParsedDocument, Span
+from troupe.agents.memory.parsing.titles import title_of
 
 _LINE: Final = re.compile(r".*(?:\n|\Z)")
 _ADORNMENT: Final = re.compile(r"([!-/:-@\[-`{-~])\1{2,}\s*\Z")

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from typing import Final
 from urllib.parse import unquote
 
-from agents.memory.errors import unreadable
+from troupe.agents.memory.errors import unreadable
 from troupe.core import media
 from troupe.core.media import HTML, MARKDOWN, PDF, TEXT
 

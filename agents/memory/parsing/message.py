@@ -7,12 +7,12 @@ from email.message import EmailMessage, Message
 from email.parser import BytesParser
 from typing import Final, Protocol
 
-from agents.memory.document import Heading, ParsedDocument, Span
-from agents.memory.errors import unreadable
-from agents.memory.parsing.charsets import name_of
-from agents.memory.parsing.encoding import decode
-from agents.memory.parsing.html import parse_html
-from agents.memory.parsing.media import media_type_of
+from troupe.agents.memory.document import Heading, ParsedDocument, Span
+from troupe.agents.memory.errors import unreadable
+from troupe.agents.memory.parsing.charsets import name_of
+from troupe.agents.memory.parsing.encoding import decode
+from troupe.agents.memory.parsing.html import parse_html
+from troupe.agents.memory.parsing.media import media_type_of
 from troupe.core import media
 from troupe.core.errors import TroupeError
 

@@ -4,9 +4,9 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from agents.memory.document import ParsedDocument
-from agents.memory.parsing.code import parse_json
-from agents.memory.parsing.markdown import parse_markdown
+from troupe.agents.memory.document import ParsedDocument
+from troupe.agents.memory.parsing.code import parse_json
+from troupe.agents.memory.parsing.markdown import parse_markdown
 
 
 def parse_notebook(source: str) -> ParsedDocument:

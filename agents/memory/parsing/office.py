@@ -6,8 +6,8 @@ from io import BytesIO
 from typing import Final
 from xml.etree import ElementTree as ET
 
-from agents.memory.errors import unreadable
-from agents.memory.parsing.titles import is_telling
+from troupe.agents.memory.errors import unreadable
+from troupe.agents.memory.parsing.titles import is_telling
 
 # What the libraries let through on damaged files.
 STUMBLES: Final = (

@@ -5,17 +5,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from agents.memory.document import ParsedDocument
-from agents.memory.errors import unreadable
-from agents.memory.parsing.charsets import REPLACEMENT
-from agents.memory.parsing.code import parse_code, parse_json
-from agents.memory.parsing.declared import xml_encoding
-from agents.memory.parsing.encoding import decode
-from agents.memory.parsing.html import parse_html
-from agents.memory.parsing.markdown import parse_markdown
-from agents.memory.parsing.markup import parse_asciidoc, parse_rst
-from agents.memory.parsing.notebook import parse_notebook
-from agents.memory.parsing.values import parse_csv
+from troupe.agents.memory.document import ParsedDocument
+from troupe.agents.memory.errors import unreadable
+from troupe.agents.memory.parsing.charsets import REPLACEMENT
+from troupe.agents.memory.parsing.code import parse_code, parse_json
+from troupe.agents.memory.parsing.declared import xml_encoding
+from troupe.agents.memory.parsing.encoding import decode
+from troupe.agents.memory.parsing.html import parse_html
+from troupe.agents.memory.parsing.markdown import parse_markdown
+from troupe.agents.memory.parsing.markup import parse_asciidoc, parse_rst
+from troupe.agents.memory.parsing.notebook import parse_notebook
+from troupe.agents.memory.parsing.values import parse_csv
 from troupe.core import media
 
 _UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
@@ -55,31 +55,31 @@ def _parse(content: bytes, uri: str, media_type: str, charset: str) -> ParsedDoc
 
 # Their libraries are loaded when the first such document comes: most processes never read one.
 def _pdf(content: bytes, uri: str) -> ParsedDocument:
-    from agents.memory.parsing.pdf import parse_pdf  # noqa: PLC0415
+    from troupe.agents.memory.parsing.pdf import parse_pdf  # noqa: PLC0415
 
     return parse_pdf(content, uri)
 
 
 def _docx(content: bytes, uri: str) -> ParsedDocument:
-    from agents.memory.parsing.docx import parse_docx  # noqa: PLC0415
+    from troupe.agents.memory.parsing.docx import parse_docx  # noqa: PLC0415
 
     return parse_docx(content, uri)
 
 
 def _pptx(content: bytes, uri: str) -> ParsedDocument:
-    from agents.memory.parsing.pptx import parse_pptx  # noqa: PLC0415
+    from troupe.agents.memory.parsing.pptx import parse_pptx  # noqa: PLC0415
 
     return parse_pptx(content, uri)
 
 
 def _xlsx(content: bytes, uri: str) -> ParsedDocument:
-    from agents.memory.parsing.xlsx import parse_xlsx  # noqa: PLC0415
+    from troupe.agents.memory.parsing.xlsx import parse_xlsx  # noqa: PLC0415
 
     return parse_xlsx(content, uri)
 
 
 def _email(content: bytes, uri: str) -> ParsedDocument:
-    from agents.memory.parsing.message import parse_message  # noqa: PLC0415
+    from troupe.agents.memory.parsing.message import parse_message  # noqa: PLC0415
 
     return parse_message(content, uri, parse)
 

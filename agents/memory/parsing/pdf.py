@@ -5,11 +5,11 @@ from typing import Final
 import pypdfium2 as pdfium
 from pypdfium2 import raw
 
-from agents.memory.document import ParsedDocument
-from agents.memory.errors import unreadable
-from agents.memory.parsing.pdf_glyphs import flattened, glyphs_of
-from agents.memory.parsing.pdf_pages import Page, assemble, page_of
-from agents.memory.parsing.titles import is_telling
+from troupe.agents.memory.document import ParsedDocument
+from troupe.agents.memory.errors import unreadable
+from troupe.agents.memory.parsing.pdf_glyphs import flattened, glyphs_of
+from troupe.agents.memory.parsing.pdf_pages import Page, assemble, page_of
+from troupe.agents.memory.parsing.titles import is_telling
 
 _MAX_PAGES: Final = 5_000
 _HEAD_BYTES: Final = 1_024

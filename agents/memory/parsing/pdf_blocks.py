@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from agents.memory.parsing.grid import line
-from agents.memory.parsing.pdf_rows import Row
-from agents.memory.parsing.pdf_runs import Run
-from agents.memory.parsing.unwrap import is_hyphened, unwrap
+from troupe.agents.memory.parsing.grid import line
+from troupe.agents.memory.parsing.pdf_rows import Row
+from troupe.agents.memory.parsing.pdf_runs import Run
+from troupe.agents.memory.parsing.unwrap import is_hyphened, unwrap
 
 _NEXT_ROW: Final = 3.5  # of the height
 _NEXT_LINE: Final = 1.75

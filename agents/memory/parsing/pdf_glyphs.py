@@ -10,7 +10,7 @@ from typing import Final
 import pypdfium2 as pdfium
 from pypdfium2 import raw
 
-from agents.memory.parsing.pdf_runs import Glyph
+from troupe.agents.memory.parsing.pdf_runs import Glyph
 
 _HYPHEN: Final = 2  # PDFium's mark of a hyphen at the end of a line
 # Where TeX's fonts (OT1, T1) and Distiller put ligatures, quotation marks and dashes,

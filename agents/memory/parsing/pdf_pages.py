@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final
 
-from agents.memory.document import Heading, ParsedDocument, Span
-from agents.memory.parsing.pdf_blocks import Block, blocks_of
-from agents.memory.parsing.pdf_rows import Row, rows_of
-from agents.memory.parsing.pdf_runs import Glyph, runs_of, upright
-from agents.memory.parsing.unwrap import is_hyphened, join, words_of
+from troupe.agents.memory.document import Heading, ParsedDocument, Span
+from troupe.agents.memory.parsing.pdf_blocks import Block, blocks_of
+from troupe.agents.memory.parsing.pdf_rows import Row, rows_of
+from troupe.agents.memory.parsing.pdf_runs import Glyph, runs_of, upright
+from troupe.agents.memory.parsing.unwrap import is_hyphened, join, words_of
 
 _MARGIN: Final = 0.12  # of the text's height, above and below
 _MARGIN_ROWS: Final = 4

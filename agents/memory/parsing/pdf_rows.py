@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from agents.memory.parsing.pdf_runs import Run
+from troupe.agents.memory.parsing.pdf_runs import Run
 
 _SAME_LINE: Final = 0.35  # of the height
 _NEXT_LINE: Final = 2.0

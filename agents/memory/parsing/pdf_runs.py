@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
-from agents.memory.parsing.scripts import is_numeral, lowered, raised
+from troupe.agents.memory.parsing.scripts import is_numeral, lowered, raised
 
 _GAP: Final = 1.0  # of the height; wider is a place of its own
 _SPACE: Final = 0.17  # of the height; wider without a space is a space

@@ -9,11 +9,11 @@ from lxml.etree import LxmlError
 from pptx.exc import PythonPptxError
 from pptx.oxml.ns import qn
 
-from agents.memory.document import ParsedDocument
-from agents.memory.parsing.grid import Cell, filled
-from agents.memory.parsing.office import STUMBLES, check_archive, damaged, stated_title
-from agents.memory.parsing.scripts import lowered, raised
-from agents.memory.parsing.values import SheetText
+from troupe.agents.memory.document import ParsedDocument
+from troupe.agents.memory.parsing.grid import Cell, filled
+from troupe.agents.memory.parsing.office import STUMBLES, check_archive, damaged, stated_title
+from troupe.agents.memory.parsing.scripts import lowered, raised
+from troupe.agents.memory.parsing.values import SheetText
 
 _MAX_GROUPS: Final = 20
 

@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 from typing import Final
 from urllib.parse import unquote
 
-from agents.memory.document import Heading
+from troupe.agents.memory.document import Heading
 
 _PROGRAM: Final = re.compile(
     r"(?:microsoft\s+)?(?:word|excel|powerpoint|office|outlook|publisher|visio)\s*[-–—:]|(?:libre|open)office"

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from agents.memory.document import Heading, ParsedDocument, Span
-from agents.memory.parsing.grid import line, names_columns
+from troupe.agents.memory.document import Heading, ParsedDocument, Span
+from troupe.agents.memory.parsing.grid import line, names_columns
 
 _LOOKED_AT: Final = 50
 _DECLARED: Final = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)

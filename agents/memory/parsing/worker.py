@@ -13,9 +13,9 @@ import sys
 from collections.abc import Mapping
 from typing import Any, BinaryIO, Final
 
-from agents.memory.errors import unreadable
-from agents.memory.parsing.parse import parse
-from agents.memory.splitting import split
+from troupe.agents.memory.errors import unreadable
+from troupe.agents.memory.parsing.parse import parse
+from troupe.agents.memory.splitting import split
 from troupe.core.errors import TroupeError
 
 LENGTH: Final = struct.Struct(">I")

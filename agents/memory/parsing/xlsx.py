@@ -8,11 +8,11 @@ from typing import Any, Final
 import openpyxl
 from openpyxl.utils.exceptions import InvalidFileException
 
-from agents.memory.document import ParsedDocument
-from agents.memory.parsing.cell_values import shown
-from agents.memory.parsing.office import STUMBLES, check_archive, damaged, stated_title
-from agents.memory.parsing.titles import is_telling
-from agents.memory.parsing.values import SheetText
+from troupe.agents.memory.document import ParsedDocument
+from troupe.agents.memory.parsing.cell_values import shown
+from troupe.agents.memory.parsing.office import STUMBLES, check_archive, damaged, stated_title
+from troupe.agents.memory.parsing.titles import is_telling
+from troupe.agents.memory.parsing.values import SheetText
 
 _WHOLE_BYTES: Final = 4 << 20  # of the file; larger ones are read cell by cell, without merged cells
 _MAX_REPEATED: Final = 10_000

@@ -7,13 +7,13 @@ from typing import Any, Final
 
 from pydantic import SecretStr
 
-from inference.backends.backend import Embedded, Finished, Generated, TextDelta, ToolRequest
-from inference.backends.gemini import translate
-from inference.backends.gemini.errors import from_http, late, unavailable
-from inference.backends.gemini.sdk import LazyClient, transport_errors
 from troupe.api.inference.v1.inference_service_pb2 import Embedding, FinishReason, GenerateRequest
 from troupe.core.errors import TroupeError
 from troupe.core.ids import new_id
+from troupe.inference.backends.backend import Embedded, Finished, Generated, TextDelta, ToolRequest
+from troupe.inference.backends.gemini import translate
+from troupe.inference.backends.gemini.errors import from_http, late, unavailable
+from troupe.inference.backends.gemini.sdk import LazyClient, transport_errors
 
 _MAX_BATCH: Final = 100
 _MAX_WAITING_CHUNKS: Final = 64

@@ -7,11 +7,14 @@ from typing import Any, Final
 
 from google.protobuf.json_format import MessageToDict
 
-from inference.backends.backend import Embedded, Finished, Generated, TextDelta
-from inference.backends.triton.client import TritonClient
-from inference.backends.triton.prompts import render
-from inference.backends.triton.recovery import Recovery
-from inference.backends.triton.tensors import (
+from troupe.api.common.v1.error_pb2 import ErrorReason
+from troupe.api.inference.v1.inference_service_pb2 import Embedding, FinishReason, GenerateRequest
+from troupe.core.errors import TroupeError
+from troupe.inference.backends.backend import Embedded, Finished, Generated, TextDelta
+from troupe.inference.backends.triton.client import TritonClient
+from troupe.inference.backends.triton.prompts import render
+from troupe.inference.backends.triton.recovery import Recovery
+from troupe.inference.backends.triton.tensors import (
     embed_request,
     generate_request,
     numbers,
@@ -19,10 +22,7 @@ from inference.backends.triton.tensors import (
     sampling_parameters,
     texts,
 )
-from inference.settings import TritonModel
-from troupe.api.common.v1.error_pb2 import ErrorReason
-from troupe.api.inference.v1.inference_service_pb2 import Embedding, FinishReason, GenerateRequest
-from troupe.core.errors import TroupeError
+from troupe.inference.settings import TritonModel
 
 MAX_BATCH: Final = 64
 # Enough to keep the model busy while the last answer travels; more would only queue in Triton.

@@ -10,9 +10,9 @@ from typing import Any, Final
 import grpc.aio
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from inference.backends.triton.errors import from_status, from_words
-from inference.backends.triton.tensors import is_final
 from troupe.core.channels import open_channel
+from troupe.inference.backends.triton.errors import from_status, from_words
+from troupe.inference.backends.triton.tensors import is_final
 
 _READY_TIMEOUT_SECONDS: Final = 2.0
 _RELOAD_TIMEOUT_SECONDS: Final = 600.0

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from inference.backends.triton.client import TritonClient
-from inference.backends.triton.errors import PROCESS_LOST
 from troupe.core.errors import TroupeError
 from troupe.core.logs import get_logger
+from troupe.inference.backends.triton.client import TritonClient
+from troupe.inference.backends.triton.errors import PROCESS_LOST
 
 _PAUSE_SECONDS: Final = 5.0
 

@@ -133,7 +133,7 @@ def _processes(folder: Path, nodes: list[RedisNode], links: list[TcpProxy], work
         launch = _worker(url, agents, library if i == workers - 1 else None)
         fleet.append(Member("worker", f"worker{i}", launch, logs=folder))
     gateway = _python(
-        "gateway",
+        "troupe.gateway",
         TROUPE_GATEWAY__LISTEN=addresses[4],
         TROUPE_GATEWAY__BACKENDS=f'["{addresses[2]}", "{addresses[3]}"]',
         TROUPE_GATEWAY__GRACE_SECONDS="1",
@@ -159,7 +159,7 @@ def _python(module: str, *arguments: str, **env: str) -> Launch:
 
 def _orchestrator(listen: str, store: str, agents: str) -> Launch:
     return _python(
-        "orchestrator",
+        "troupe.orchestrator",
         TROUPE_ORCHESTRATOR__SERVER__LISTEN=listen,
         TROUPE_ORCHESTRATOR__SERVER__GRACE_SECONDS="1",
         TROUPE_ORCHESTRATOR__REDIS_URL=store,
@@ -172,7 +172,7 @@ def _orchestrator(listen: str, store: str, agents: str) -> Launch:
 def _worker(store: str, agents: str, faketime: Path | None) -> Launch:
     skew = {"LD_PRELOAD": str(faketime), "FAKETIME": "+1h", "DONT_FAKE_MONOTONIC": "1"} if faketime else {}
     return _python(
-        "orchestrator.worker",
+        "troupe.orchestrator.worker",
         TROUPE_WORKER__SERVER__LISTEN="127.0.0.1:0",
         TROUPE_WORKER__SERVER__GRACE_SECONDS="1",
         TROUPE_WORKER__REDIS_URL=store,

@@ -6,17 +6,17 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from random import Random
 
-from orchestrator.store.attempts import Attempt, AttemptStore, Ended
-from orchestrator.store.new_step import NewStep
-from orchestrator.store.partitions import Partitions
-from orchestrator.store.resp import RedisClient, ReplyError
-from orchestrator.store.transitions import Transitions
 from tests.bench.chaos.agents import NAMES
 from tests.bench.chaos.deployment import PARTITIONS, Deployment
 from tests.bench.chaos.view import Complain, View
 from troupe.api.common.v1.error_pb2 import Error
 from troupe.api.common.v1.step_pb2 import Step
 from troupe.core.errors import TroupeError
+from troupe.orchestrator.store.attempts import Attempt, AttemptStore, Ended
+from troupe.orchestrator.store.new_step import NewStep
+from troupe.orchestrator.store.partitions import Partitions
+from troupe.orchestrator.store.resp import RedisClient, ReplyError
+from troupe.orchestrator.store.transitions import Transitions
 
 _PARTITIONS = Partitions(PARTITIONS)
 _INTERVAL_SECONDS = 0.1

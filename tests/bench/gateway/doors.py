@@ -88,7 +88,7 @@ def direct() -> Door:
 
 
 def troupe() -> Door:
-    """`python -m gateway`."""
+    """`python -m troupe.gateway`."""
     return Door(TROUPE, WEB, _troupe)
 
 
@@ -108,7 +108,7 @@ def _troupe(backend_port: int, port: int) -> Launch:
         "TROUPE_GATEWAY__ACCESS_LOG": "false",
         "TROUPE_LOG__LEVEL": "warning",
     }
-    return Launch([sys.executable, "-m", "gateway"], env)
+    return Launch([sys.executable, "-m", "troupe.gateway"], env)
 
 
 def _backend(port: int) -> Launch:

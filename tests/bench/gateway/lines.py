@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from gateway.wire import hpack_blocks, http2
 from tests.support.fast_backend import BODY_BYTES, MESSAGE, Call
+from troupe.gateway.wire import hpack_blocks, http2
 
 PATH: Final = b"/troupe.api.bench.v1.BenchService/Stream"
 _WEB_HEADERS: Final = (

@@ -4,10 +4,10 @@ import http.client
 import select
 from typing import Final
 
-from gateway.wire import http2
 from tests.bench.gateway.doors import DIRECT, HTTP1, Door, Process
 from tests.bench.gateway.lines import PATH, Http2Line
 from tests.support.fast_backend import MESSAGE, Call
+from troupe.gateway.wire import http2
 
 _MESSAGES: Final = 1000
 _TRAILERS: Final = (b"\x80\x00\x00\x00\x10grpc-status: 0\r\n", b"\x80\x00\x00\x00\x0fgrpc-status:0\r\n")

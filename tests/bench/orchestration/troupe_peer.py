@@ -42,12 +42,12 @@ class TroupePeer:
                 "TROUPE_WORKER__AGENTS": "[]" if self.in_process else f'["{agents}"]',
                 "TROUPE_WORKER__LOCAL_AGENTS": '["tests.bench.noop_agent:Noop"]' if self.in_process else "[]",
             }
-            start("worker", "orchestrator.worker", **worker)
+            start("worker", "troupe.orchestrator.worker", **worker)
             if not self.in_process:
                 start("agents", "tests.bench.noop_agent", agents)
             start(
                 "orchestrator",
-                "orchestrator",
+                "troupe.orchestrator",
                 TROUPE_ORCHESTRATOR__SERVER__LISTEN=self.address,
                 TROUPE_ORCHESTRATOR__REDIS_URL=redis_url,
                 TROUPE_ORCHESTRATOR__AGENTS=f'["{agents}"]',

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from itertools import cycle
 from typing import TYPE_CHECKING, Any, Final
 
-from orchestrator.rpc.pages import encode_page_token
 from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
 from troupe.api.orchestrator.v1.task_pb2 import TASK_STATE_FAILED, TaskSpec
+from troupe.orchestrator.rpc.pages import encode_page_token
 
 if TYPE_CHECKING:
     from troupe.api.orchestrator.v1.orchestrator_service_pb2_grpc import OrchestratorServiceAsyncStub as Stub

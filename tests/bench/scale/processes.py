@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.store.resp import RedisClient
 from tests.support.engine import Engine, healthy
 from tests.support.processes import running
 from tests.support.redis import RedisServer
 from troupe.api.orchestrator.v1.orchestrator_service_pb2_grpc import OrchestratorServiceStub
 from troupe.local.launch import Launch
+from troupe.orchestrator.store.resp import RedisClient
 
 if TYPE_CHECKING:
     from troupe.api.orchestrator.v1.orchestrator_service_pb2_grpc import OrchestratorServiceAsyncStub as Stub

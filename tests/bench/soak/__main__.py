@@ -180,7 +180,7 @@ def gateway_process(backend: str, folder: Path) -> Iterator[Gateway]:
         "TROUPE_GATEWAY__GRACE_SECONDS": str(_GRACE_SECONDS),
         "TROUPE_LOG__LEVEL": "warning",
     }
-    with running(Launch([sys.executable, "-m", "gateway"], env), log=folder / "gateway.log") as process:
+    with running(Launch([sys.executable, "-m", "troupe.gateway"], env), log=folder / "gateway.log") as process:
         yield Gateway(address, process)
 
 

@@ -86,7 +86,7 @@ def _programs(at: Mapping[str, str], redis_url: str, milvus_uri: str) -> Mapping
     return {
         "models": (f"tests.fuzz.requests.models {at['models']}", {}),
         "inference": (
-            "inference",
+            "troupe.inference",
             {
                 "TROUPE_INFERENCE__SERVER__LISTEN": at["inference"],
                 "TROUPE_INFERENCE__TRITON_URL": nobody,
@@ -94,7 +94,7 @@ def _programs(at: Mapping[str, str], redis_url: str, milvus_uri: str) -> Mapping
             },
         ),
         "agents": (
-            "agents",
+            "troupe.agents",
             {
                 "TROUPE_AGENTS__SERVER__LISTEN": at["agents"],
                 "TROUPE_AGENTS__MILVUS_URI": milvus_uri,
@@ -102,7 +102,7 @@ def _programs(at: Mapping[str, str], redis_url: str, milvus_uri: str) -> Mapping
             },
         ),
         "orchestrator": (
-            "orchestrator",
+            "troupe.orchestrator",
             {
                 "TROUPE_ORCHESTRATOR__SERVER__LISTEN": at["orchestrator"],
                 "TROUPE_ORCHESTRATOR__REDIS_URL": redis_url,
@@ -113,7 +113,7 @@ def _programs(at: Mapping[str, str], redis_url: str, milvus_uri: str) -> Mapping
             },
         ),
         "worker": (
-            "orchestrator.worker",
+            "troupe.orchestrator.worker",
             {
                 "TROUPE_WORKER__SERVER__LISTEN": at["worker"],
                 "TROUPE_WORKER__REDIS_URL": redis_url,
@@ -121,7 +121,7 @@ def _programs(at: Mapping[str, str], redis_url: str, milvus_uri: str) -> Mapping
             },
         ),
         "gateway": (
-            "gateway",
+            "troupe.gateway",
             {
                 "TROUPE_GATEWAY__LISTEN": at["gateway"],
                 "TROUPE_GATEWAY__BACKENDS": f'["{at["orchestrator"]}"]',

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from random import Random
 from typing import Final
 
-from gateway.wire.framing import FramingError, MessageScanner, MessageTooLargeError, trailers_frame
-from gateway.wire.text import TextDecoder, encode_text
 from tests.fuzz.target import Target, cut, equal, hold
+from troupe.gateway.wire.framing import FramingError, MessageScanner, MessageTooLargeError, trailers_frame
+from troupe.gateway.wire.text import TextDecoder, encode_text
 
 _MAX_MESSAGE_BYTES: Final = 300
 _MESSAGE_TOKENS: Final = (

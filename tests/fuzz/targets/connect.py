@@ -8,9 +8,9 @@ from importlib.util import find_spec
 from random import Random
 from typing import Any, Final
 
-from gateway.wire import http1, status
-from gateway.wire.metadata import GrpcStatus
 from tests.fuzz.target import Target, cut, equal, hold
+from troupe.gateway.wire import http1, status
+from troupe.gateway.wire.metadata import GrpcStatus
 
 
 def _module(name: str) -> Any:
@@ -18,14 +18,14 @@ def _module(name: str) -> Any:
     return import_module(name) if find_spec(name) else None
 
 
-_connect: Final = _module("gateway.wire.connect")
-_errors: Final = _module("gateway.wire.connect_errors")
-_media: Final = _module("gateway.wire.connect_media")
-_stream: Final = _module("gateway.wire.connect_stream")
-_unary: Final = _module("gateway.wire.connect_unary")
-_dialect: Final = _module("gateway.wire.dialect")
-_framing: Final = _module("gateway.wire.framing")
-_compression: Final = _module("gateway.wire.compression")
+_connect: Final = _module("troupe.gateway.wire.connect")
+_errors: Final = _module("troupe.gateway.wire.connect_errors")
+_media: Final = _module("troupe.gateway.wire.connect_media")
+_stream: Final = _module("troupe.gateway.wire.connect_stream")
+_unary: Final = _module("troupe.gateway.wire.connect_unary")
+_dialect: Final = _module("troupe.gateway.wire.dialect")
+_framing: Final = _module("troupe.gateway.wire.framing")
+_compression: Final = _module("troupe.gateway.wire.compression")
 
 _MAX_MESSAGE_BYTES: Final = 300
 _OK: Final = GrpcStatus(b"0", ((b"grpc-status", b"0"),))

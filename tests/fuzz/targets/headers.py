@@ -6,10 +6,10 @@ from typing import Final
 
 from hpack import Encoder
 
-from gateway.wire import hpack_blocks, hpack_fields, http1, metadata
-from gateway.wire.hpack_blocks import HeaderBlockError, Headers
-from gateway.wire.http1 import BadRequestError
 from tests.fuzz.target import Target, equal, hold
+from troupe.gateway.wire import hpack_blocks, hpack_fields, http1, metadata
+from troupe.gateway.wire.hpack_blocks import HeaderBlockError, Headers
+from troupe.gateway.wire.http1 import BadRequestError
 
 _FORBIDDEN: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _OPENING: Final = ((b"te", b"trailers"), (b"content-type", b"application/grpc+proto"))

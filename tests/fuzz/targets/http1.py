@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from random import Random
 from typing import Final
 
-from gateway.wire import http1
-from gateway.wire.http1 import BadRequestError, Body, ChunkedBody, FixedBody
 from tests.fuzz.target import Target, cut, equal, hold
+from troupe.gateway.wire import http1
+from troupe.gateway.wire.http1 import BadRequestError, Body, ChunkedBody, FixedBody
 
 _MAX_HELD_BYTES: Final = 4098
 _FORBIDDEN: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from random import Random
 from typing import Final
 
-from gateway.wire import hpack_blocks, http2
-from gateway.wire.hpack_blocks import Headers
-from gateway.wire.http2 import Http2Error
-from gateway.wire.http2_client import ClientConnection, ClientLimits, Stream
 from tests.fuzz.target import BrokenPromiseError, Target, cut, equal, hold
 from tests.fuzz.targets import http2_frames
+from troupe.gateway.wire import hpack_blocks, http2
+from troupe.gateway.wire.hpack_blocks import Headers
+from troupe.gateway.wire.http2 import Http2Error
+from troupe.gateway.wire.http2_client import ClientConnection, ClientLimits, Stream
 
 _LIMITS: Final = ClientLimits(stream_window_bytes=1 << 12, max_frame_bytes=1 << 8)
 _MAX_HELD_BYTES: Final = _LIMITS.max_frame_bytes + http2.FRAME_HEADER_BYTES

@@ -6,9 +6,9 @@ from typing import Final
 
 from hpack import Encoder
 
-from gateway.wire import hpack_blocks, http2
-from gateway.wire.http2 import Http2Error
 from tests.fuzz.target import Target, equal, hold
+from troupe.gateway.wire import hpack_blocks, http2
+from troupe.gateway.wire.http2 import Http2Error
 
 TOKENS: Final = (
     http2.PREFACE,

@@ -6,15 +6,19 @@ from importlib.util import find_spec
 from random import Random
 from typing import Any, Final
 
-from gateway.wire import http2
-from gateway.wire.hpack_blocks import HeaderBlockError
-from gateway.wire.http2 import Http2Error
 from tests.fuzz.target import BrokenPromiseError, Target, cut, equal, hold
 from tests.fuzz.targets import http2_frames
+from troupe.gateway.wire import http2
+from troupe.gateway.wire.hpack_blocks import HeaderBlockError
+from troupe.gateway.wire.http2 import Http2Error
 
 # Untyped, since not every version of the gateway has it.
-_server: Final[Any] = import_module("gateway.wire.http2_server") if find_spec("gateway.wire.http2_server") else None
-_blocks: Final[Any] = import_module("gateway.wire.request_blocks") if find_spec("gateway.wire.request_blocks") else None
+_server: Final[Any] = (
+    import_module("troupe.gateway.wire.http2_server") if find_spec("troupe.gateway.wire.http2_server") else None
+)
+_blocks: Final[Any] = (
+    import_module("troupe.gateway.wire.request_blocks") if find_spec("troupe.gateway.wire.request_blocks") else None
+)
 _WINDOW_BYTES: Final = 1 << 16
 _MAX_HEADER_BYTES: Final = 1 << 10
 _MAX_STREAMS: Final = 4

@@ -4,12 +4,12 @@ import re
 from random import Random
 from typing import Final
 
-from gateway.wire import cors, percent, status
-from gateway.wire.cors import CorsPolicy
-from gateway.wire.hosts import HostPolicy
-from gateway.wire.media import parse_media
-from gateway.wire.timeout import TimeoutFormatError, parse_grpc_timeout
 from tests.fuzz.target import Target, equal, hold
+from troupe.gateway.wire import cors, percent, status
+from troupe.gateway.wire.cors import CorsPolicy
+from troupe.gateway.wire.hosts import HostPolicy
+from troupe.gateway.wire.media import parse_media
+from troupe.gateway.wire.timeout import TimeoutFormatError, parse_grpc_timeout
 
 _POLICY: Final = CorsPolicy(("https://a.example", "http://localhost:*"))
 _LISTED: Final = re.compile(rb"https://a\.example(?::0*(?:443)?)?|http://localhost(?::[0-9]{0,5})?", re.IGNORECASE)

@@ -109,7 +109,7 @@ def test_a_port_that_is_taken_is_said_in_one_line(module: str, variable: str, tm
         taken.listen()
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         log = tmp_path / "log"
-        with running(Launch([sys.executable, "-m", module], {variable: address}), log=log) as process:
+        with running(Launch([sys.executable, "-m", f"troupe.{module}"], {variable: address}), log=log) as process:
             assert process.wait(100) == 2
     assert address in log.read_text()
     assert "Traceback" not in log.read_text()
@@ -117,7 +117,7 @@ def test_a_port_that_is_taken_is_said_in_one_line(module: str, variable: str, tm
 
 def test_a_wrong_setting_is_said_in_one_line() -> None:
     ended = subprocess.run(
-        [sys.executable, "-m", "orchestrator"],
+        [sys.executable, "-m", "troupe.orchestrator"],
         env={"TROUPE_ORCHESTRATOR__REDIS_URL": "redis://user:secret@", "PATH": "/usr/bin:/bin"},
         capture_output=True,
         text=True,

@@ -14,7 +14,7 @@ async def started(module: str, env: Mapping[str, str]) -> str:
     """Starts a process that ends by itself; returns what it said."""
     base = {key: value for key, value in os.environ.items() if not key.startswith("TROUPE_")}
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", module, stdout=PIPE, stderr=PIPE, env={**base, **env}
+        sys.executable, "-m", f"troupe.{module}", stdout=PIPE, stderr=PIPE, env={**base, **env}
     )
     _, err = await process.communicate()
     said = err.decode()

@@ -240,7 +240,7 @@ async def gateway_process(backend: str, folder: Path) -> AsyncIterator[GatewayPr
     async def serves() -> bool:
         return (await fetch(address, "GET", "/healthz")).status == 200
 
-    with running(Launch([sys.executable, "-m", "gateway"], env), log=folder / "gateway.log") as process:
+    with running(Launch([sys.executable, "-m", "troupe.gateway"], env), log=folder / "gateway.log") as process:
         await until(serves, timeout_seconds=20)
         yield GatewayProcess(address, process.pid)
 

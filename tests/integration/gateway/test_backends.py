@@ -11,17 +11,17 @@ from pathlib import Path
 import pytest
 from grpc_health.v1 import health, health_pb2
 
-from gateway.upstream.connection import BackendConnection
-from gateway.upstream.health import HealthWatch
-from gateway.upstream.pool import BackendPool, ReconnectPolicy
-from gateway.wire import hpack_blocks, http2
-from gateway.wire.http2_client import ClientLimits
 from tests.support.echo import Echo, serving_echo
 from tests.support.gateway import WebConnection, call, fetch, serving_gateway
 from tests.support.processes import running, until
 from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
 from troupe.api.orchestrator.v1 import task_pb2
 from troupe.core.server import Drain
+from troupe.gateway.upstream.connection import BackendConnection
+from troupe.gateway.upstream.health import HealthWatch
+from troupe.gateway.upstream.pool import BackendPool, ReconnectPolicy
+from troupe.gateway.wire import hpack_blocks, http2
+from troupe.gateway.wire.http2_client import ClientLimits
 from troupe.local.launch import Launch, free_port
 
 REQUEST = pb.GetTaskRequest(task_id="a")
@@ -181,7 +181,7 @@ async def test_process_starts_without_a_backend_and_stops_on_sigterm(tmp_path: P
     port = free_port()
     env = {"TROUPE_GATEWAY__LISTEN": f"127.0.0.1:{port}", "TROUPE_GATEWAY__BACKENDS": f'["127.0.0.1:{free_port()}"]'}
     log = tmp_path / "gateway.log"
-    with running(Launch([sys.executable, "-m", "gateway"], env), log=log) as process:
+    with running(Launch([sys.executable, "-m", "troupe.gateway"], env), log=log) as process:
 
         async def unhealthy() -> bool:
             return (await fetch(f"127.0.0.1:{port}", "GET", "/healthz")).status == 503
@@ -195,7 +195,9 @@ async def test_process_starts_without_a_backend_and_stops_on_sigterm(tmp_path: P
 
 async def test_port_that_is_taken_is_said_plainly(gateway: str, tmp_path: Path) -> None:
     log = tmp_path / "gateway.log"
-    with running(Launch([sys.executable, "-m", "gateway"], {"TROUPE_GATEWAY__LISTEN": gateway}), log=log) as process:
+    with running(
+        Launch([sys.executable, "-m", "troupe.gateway"], {"TROUPE_GATEWAY__LISTEN": gateway}), log=log
+    ) as process:
         assert await asyncio.to_thread(process.wait, 20) != 0
     text = log.read_text()
     assert gateway in text

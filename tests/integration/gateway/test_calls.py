@@ -6,11 +6,11 @@ import base64
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 
-from gateway.wire import percent
 from tests.support.echo import FAILURE, Echo
 from tests.support.gateway import BINARY, SERVICE, TEXT, WebConnection, call, framed
 from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
 from troupe.api.orchestrator.v1 import task_pb2
+from troupe.gateway.wire import percent
 
 MEDIA = pytest.mark.parametrize("media", [BINARY, TEXT, "application/grpc-web", "application/grpc-web-text"])
 

@@ -4,15 +4,15 @@ import asyncio
 
 import pytest
 
-from gateway.downstream.exchange import Downstream
-from gateway.downstream.http1 import Http1Limits
-from gateway.server import WebServer
-from gateway.wire.request import RequestHead
 from tests.support.echo import Echo
 from tests.support.gateway import BINARY, SERVICE, WebConnection, WebResponse, call, fetch, serving_gateway
 from tests.support.processes import reached
 from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
 from troupe.api.orchestrator.v1 import task_pb2
+from troupe.gateway.downstream.exchange import Downstream
+from troupe.gateway.downstream.http1 import Http1Limits
+from troupe.gateway.server import WebServer
+from troupe.gateway.wire.request import RequestHead
 
 
 async def raw(address: str, data: bytes) -> bytes:

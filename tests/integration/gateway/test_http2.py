@@ -7,12 +7,6 @@ import tracemalloc
 import httpx2
 import pytest
 
-from gateway.downstream.exchange import Downstream, Upload
-from gateway.downstream.http1 import Http1Limits
-from gateway.server import WebServer
-from gateway.wire import hpack_blocks, http2
-from gateway.wire.http2_server import Http2Limits
-from gateway.wire.request import RequestHead
 from tests.support.echo import Echo
 from tests.support.gateway import BINARY, SERVICE, WebConnection, WebResponse, call, framed, serving_gateway
 from tests.support.processes import reached
@@ -20,6 +14,12 @@ from tests.support.web_http2 import Http2Client
 from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
 from troupe.api.orchestrator.v1 import task_pb2
 from troupe.core.server import Drain
+from troupe.gateway.downstream.exchange import Downstream, Upload
+from troupe.gateway.downstream.http1 import Http1Limits
+from troupe.gateway.server import WebServer
+from troupe.gateway.wire import hpack_blocks, http2
+from troupe.gateway.wire.http2_server import Http2Limits
+from troupe.gateway.wire.request import RequestHead
 
 REQUEST = pb.GetTaskRequest(task_id="a")
 

@@ -11,7 +11,6 @@ import pytest
 from google.protobuf import any_pb2
 from google.rpc import status_pb2
 
-from gateway.wire import hpack_blocks, http2
 from tests.support.echo import Echo, serving_echo
 from tests.support.gateway import SERVICE, WebConnection, call, serving_gateway
 from tests.support.processes import reached
@@ -19,6 +18,7 @@ from tests.support.raw_backend import Answer, head, message, serving_raw
 from tests.support.web_http2 import Http2Client
 from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
 from troupe.api.orchestrator.v1 import task_pb2
+from troupe.gateway.wire import hpack_blocks, http2
 
 REQUEST = pb.GetTaskRequest(task_id="a")
 WATCHERS = 20

@@ -10,15 +10,15 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from gateway.downstream.exchange import Downstream
-from gateway.downstream.http1 import Http1Limits
-from gateway.server import WebServer
-from gateway.tls import ServerTls, TlsFiles
-from gateway.wire import http2
-from gateway.wire.request import RequestHead
 from tests.support.certificates import Authority
 from tests.support.web_http2 import Http2Client
 from troupe.core.server import StartupError
+from troupe.gateway.downstream.exchange import Downstream
+from troupe.gateway.downstream.http1 import Http1Limits
+from troupe.gateway.server import WebServer
+from troupe.gateway.tls import ServerTls, TlsFiles
+from troupe.gateway.wire import http2
+from troupe.gateway.wire.request import RequestHead
 
 
 class Versions:

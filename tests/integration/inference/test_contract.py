@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from inference.backends.triton.client import TritonClient
-from inference.backends.triton.tensors import embed_request, generate_request, is_final, numbers, outputs, texts
 from tests.integration.inference.test_generate import SOURCES
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.core.errors import TroupeError
+from troupe.inference.backends.triton.client import TritonClient
+from troupe.inference.backends.triton.tensors import embed_request, generate_request, is_final, numbers, outputs, texts
 
 PROMPT = f"Question: What happens when a worker dies?\n\nSources:\n{SOURCES}"
 ANSWER = "A dead worker's lease expires and its step is taken over by another worker. [2]"

@@ -100,7 +100,7 @@ async def test_a_taken_port_and_bad_settings_are_explained(inference_address: st
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "inference",
+            "troupe.inference",
             env={**os.environ, **variables},
             stderr=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.DEVNULL,

@@ -8,8 +8,6 @@ from datetime import timedelta
 import pytest
 from pydantic import SecretStr
 
-from inference.backends.backend import Finished, Generated, TextDelta, ToolRequest
-from inference.backends.gemini.backend import GeminiBackend
 from tests.support.gemini import FakeGemini, Script, fake_gemini, text_event
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.api.inference.v1.inference_service_pb2 import (
@@ -22,6 +20,8 @@ from troupe.api.inference.v1.inference_service_pb2 import (
     ToolDefinition,
 )
 from troupe.core.errors import TroupeError
+from troupe.inference.backends.backend import Finished, Generated, TextDelta, ToolRequest
+from troupe.inference.backends.gemini.backend import GeminiBackend
 
 # google-genai's own, of the class that it derives from aiohttp's.
 pytestmark = pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession:DeprecationWarning")

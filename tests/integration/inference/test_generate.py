@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 import grpc.aio
 import pytest
 
-from inference.models.extractive.answer import NO_ANSWER
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.api.inference.v1.inference_service_pb2 import (
     FinishReason,
@@ -17,6 +16,7 @@ from troupe.api.inference.v1.inference_service_pb2 import (
     Sampling,
 )
 from troupe.core.errors import TroupeError
+from troupe.inference.models.extractive.answer import NO_ANSWER
 
 if TYPE_CHECKING:  # a name of the stub file only
     from troupe.api.inference.v1.inference_service_pb2_grpc import InferenceServiceAsyncStub

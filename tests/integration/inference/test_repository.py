@@ -7,12 +7,12 @@ import sys
 import time
 from pathlib import Path
 
-from inference.models.repository import prepare
-from inference.models.settings import ModelsSettings, weights_folder
+from troupe.inference.models.repository import prepare
+from troupe.inference.models.settings import ModelsSettings, weights_folder
 
 
 def _prepare(target: Path, **env: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "inference.models", "--out", str(target)]
+    command = [sys.executable, "-m", "troupe.inference.models", "--out", str(target)]
     return subprocess.run(command, env={**os.environ, **env}, capture_output=True, text=True, check=False)
 
 

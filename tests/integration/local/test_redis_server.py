@@ -10,10 +10,10 @@ from urllib.parse import quote
 
 import pytest
 
-from orchestrator.store.resp import RedisClient, ReplyError
 from tests.support.processes import running, until
 from troupe.local import probes
 from troupe.local.servers.redis import redis_launch
+from troupe.orchestrator.store.resp import RedisClient, ReplyError
 
 OLD_FILES = Path(__file__).parent / "redis_6_2"
 

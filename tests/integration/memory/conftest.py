@@ -3,8 +3,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agents.memory.settings import MemorySettings
 from tests.support.milvus import MilvusServer, WordEmbedder, memory
+from troupe.agents.memory.settings import MemorySettings
 
 if TYPE_CHECKING:  # a name of the stub file only
     from troupe.api.memory.v1.memory_service_pb2_grpc import MemoryServiceAsyncStub

@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from agents.memory.ingestion import Ingestion
-from agents.memory.membership import Membership
-from agents.memory.milvus.store import MilvusStore
-from agents.memory.parser import Parser
-from agents.memory.removal import Removal
-from agents.memory.store import StoredDocument
 from tests.support.memory_worker import SETTINGS, URI
 from tests.support.milvus import MilvusServer, WordEmbedder
+from troupe.agents.memory.ingestion import Ingestion
+from troupe.agents.memory.membership import Membership
+from troupe.agents.memory.milvus.store import MilvusStore
+from troupe.agents.memory.parser import Parser
+from troupe.agents.memory.removal import Removal
+from troupe.agents.memory.store import StoredDocument
 from troupe.api.memory.v1 import memory_service_pb2 as pb
 
 

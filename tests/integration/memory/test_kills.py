@@ -9,12 +9,12 @@ import pymilvus
 import pytest
 import pytest_asyncio
 
-from agents.memory.membership import Membership
-from agents.memory.milvus.store import MilvusStore
-from agents.memory.removal import Removal
 from tests.support.killing_proxy import KillingProxy
 from tests.support.memory_worker import PARTS, SETTINGS, URI, text_of
 from tests.support.milvus import MilvusServer, WordEmbedder, memory
+from troupe.agents.memory.membership import Membership
+from troupe.agents.memory.milvus.store import MilvusStore
+from troupe.agents.memory.removal import Removal
 from troupe.api.memory.v1 import memory_service_pb2 as pb
 
 if TYPE_CHECKING:  # a name of the stub file only

@@ -7,11 +7,11 @@ import numpy as np
 import pymilvus
 import pytest
 
-from agents.memory.milvus.store import MilvusStore
-from agents.memory.settings import MemorySettings
-from agents.memory.store import Query
 from tests.bench.filtered_search import OF_DOCUMENT, SHARES, Kind, document, fill, kinds, vectors
 from tests.support.milvus import MilvusServer, WordEmbedder, memory
+from troupe.agents.memory.milvus.store import MilvusStore
+from troupe.agents.memory.settings import MemorySettings
+from troupe.agents.memory.store import Query
 from troupe.api.memory.v1 import memory_service_pb2 as pb
 
 DOCUMENTS = 400

@@ -10,10 +10,10 @@ import grpc
 import grpc.aio
 import pytest
 
-from agents.memory.embedding import Embeddings, InferenceEmbedder
-from agents.memory.settings import MemorySettings
 from tests.support.milvus import MilvusServer, WordEmbedder, memory
 from tests.support.processes import until
+from troupe.agents.memory.embedding import Embeddings, InferenceEmbedder
+from troupe.agents.memory.settings import MemorySettings
 from troupe.api.memory.v1 import memory_service_pb2 as pb
 from troupe.core.channels import open_channel
 from troupe.core.errors import TroupeError

@@ -1,8 +1,8 @@
 """Memory with the real embedder, behind the real inference service."""
 
-from agents.memory.embedding import InferenceEmbedder
-from agents.memory.settings import MemorySettings
 from tests.support.milvus import MilvusServer, memory
+from troupe.agents.memory.embedding import InferenceEmbedder
+from troupe.agents.memory.settings import MemorySettings
 from troupe.api.memory.v1 import memory_service_pb2 as pb
 from troupe.core.channels import open_channel
 

@@ -8,8 +8,8 @@ import grpc
 import grpc.aio
 import pytest
 
-from agents.memory.settings import MemorySettings
 from tests.support.milvus import MilvusServer, WordEmbedder, memory
+from troupe.agents.memory.settings import MemorySettings
 from troupe.api.memory.v1 import memory_service_pb2 as pb
 from troupe.core.errors import TroupeError
 

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orchestrator.store.resp import RedisClient
 from tests.support.engine import Engine, calling, history, kinds, spec, submit
 from tests.support.processes import reached
 from tests.support.scripted_agents import ScriptedAgents
 from tests.support.stored_tasks import PARTITIONS, new_task, request_id_in, storing
 from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
 from troupe.api.orchestrator.v1.task_pb2 import Priority, TaskSpec
+from troupe.orchestrator.store.resp import RedisClient
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

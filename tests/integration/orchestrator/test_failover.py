@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import grpc.aio
 import pytest
 
-from orchestrator.store.partitions import Partitions
 from tests.support.engine import Engine, healthy, history, kinds, spec, submit
 from tests.support.processes import until
 from tests.support.redis_cluster import ClusterNode, RedisCluster
@@ -19,6 +18,7 @@ from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
 from troupe.api.orchestrator.v1.event_pb2 import TaskEvent
 from troupe.api.orchestrator.v1.orchestrator_service_pb2_grpc import OrchestratorServiceStub
 from troupe.core.errors import TroupeError
+from troupe.orchestrator.store.partitions import Partitions
 
 if TYPE_CHECKING:
     from troupe.api.orchestrator.v1.orchestrator_service_pb2_grpc import OrchestratorServiceAsyncStub as Stub

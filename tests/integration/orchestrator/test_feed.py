@@ -9,12 +9,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orchestrator.rpc.feed import Feed
-from orchestrator.rpc.follow import FeedItem
-from orchestrator.rpc.hub import Hub
-from orchestrator.store.history import History
-from orchestrator.store.partitions import Partitions
-from orchestrator.store.resp import RedisClient
 from tests.support.engine import Engine, history, spec, submit
 from tests.support.processes import reached
 from tests.support.scripted_agents import ScriptedAgents
@@ -24,6 +18,12 @@ from troupe.api.orchestrator.v1.event_pb2 import TaskEvent
 from troupe.api.orchestrator.v1.task_pb2 import TaskSpec
 from troupe.core.errors import TroupeError
 from troupe.core.server import Drain
+from troupe.orchestrator.rpc.feed import Feed
+from troupe.orchestrator.rpc.follow import FeedItem
+from troupe.orchestrator.rpc.hub import Hub
+from troupe.orchestrator.store.history import History
+from troupe.orchestrator.store.partitions import Partitions
+from troupe.orchestrator.store.resp import RedisClient
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -5,11 +5,6 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from orchestrator.rpc.follow import EndFollow, WholeFollow
-from orchestrator.rpc.topic import Topic
-from orchestrator.store.history import History
-from orchestrator.store.partitions import Partitions
-from orchestrator.store.resp import RedisClient
 from tests.support.redis import Redis
 from tests.support.stored_tasks import packed_task
 from troupe.api.common.v1.error_pb2 import ErrorReason
@@ -17,6 +12,11 @@ from troupe.api.orchestrator.v1.event_pb2 import TaskEvent
 from troupe.api.orchestrator.v1.orchestrator_service_pb2 import WatchTaskResponse
 from troupe.api.orchestrator.v1.task_pb2 import TaskState
 from troupe.core.errors import TroupeError
+from troupe.orchestrator.rpc.follow import EndFollow, WholeFollow
+from troupe.orchestrator.rpc.topic import Topic
+from troupe.orchestrator.store.history import History
+from troupe.orchestrator.store.partitions import Partitions
+from troupe.orchestrator.store.resp import RedisClient
 
 PARTITIONS = Partitions(8)
 NOWHERE = "redis://127.0.0.1:1"

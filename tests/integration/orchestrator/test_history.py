@@ -7,9 +7,6 @@ import pytest
 import pytest_asyncio
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from orchestrator.store.history import MESSAGE_BYTES, MOST_BYTES, History, LogPiece, mark_at, mark_of
-from orchestrator.store.partitions import Partitions
-from orchestrator.store.resp import Command, RedisClient
 from tests.support.redis import Redis
 from tests.support.stored_tasks import new_task, packed_task, storing
 from troupe.api.common.v1.error_pb2 import ErrorReason
@@ -17,6 +14,9 @@ from troupe.api.orchestrator.v1.event_pb2 import StepProgress, TaskEvent
 from troupe.api.orchestrator.v1.orchestrator_service_pb2 import WatchTaskResponse
 from troupe.api.orchestrator.v1.task_pb2 import TaskSpec, TaskState
 from troupe.core.errors import TroupeError
+from troupe.orchestrator.store.history import MESSAGE_BYTES, MOST_BYTES, History, LogPiece, mark_at, mark_of
+from troupe.orchestrator.store.partitions import Partitions
+from troupe.orchestrator.store.resp import Command, RedisClient
 
 PARTITIONS = Partitions(8)
 

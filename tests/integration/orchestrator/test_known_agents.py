@@ -12,10 +12,6 @@ import grpc.aio
 import pytest
 import pytest_asyncio
 
-from orchestrator.directory import AgentDirectory
-from orchestrator.domain.plan import UnknownAgentError, check_agent
-from orchestrator.store.known_agents import KnownAgent, KnownAgents
-from orchestrator.store.resp import RedisClient
 from tests.support.engine import Engine, history, kinds, spec, submit
 from tests.support.plain_agents import DONE, Answer, PlainAgents, plain_agents
 from tests.support.processes import reached, until
@@ -29,6 +25,10 @@ from troupe.api.orchestrator.v1.orchestrator_service_pb2_grpc import Orchestrato
 from troupe.api.orchestrator.v1.task_pb2 import TaskSpec
 from troupe.core.errors import TroupeError
 from troupe.local.launch import free_port
+from troupe.orchestrator.directory import AgentDirectory
+from troupe.orchestrator.domain.plan import UnknownAgentError, check_agent
+from troupe.orchestrator.store.known_agents import KnownAgent, KnownAgents
+from troupe.orchestrator.store.resp import RedisClient
 
 if TYPE_CHECKING:
     from troupe.api.orchestrator.v1.orchestrator_service_pb2_grpc import OrchestratorServiceAsyncStub as Stub

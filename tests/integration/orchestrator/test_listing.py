@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 import pytest_asyncio
 
-from orchestrator.store.listing import Cursor, Listing
-from orchestrator.store.resp import RedisClient
 from tests.support.redis import Redis
 from troupe.core.ids import new_id
+from troupe.orchestrator.store.listing import Cursor, Listing
+from troupe.orchestrator.store.resp import RedisClient
 
 
 @pytest_asyncio.fixture

@@ -7,7 +7,6 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from orchestrator.models import ModelDirectory
 from tests.support.processes import reached, until
 from troupe.api.inference.v1.inference_service_pb2 import (
     DESCRIPTOR,
@@ -18,6 +17,7 @@ from troupe.api.inference.v1.inference_service_pb2 import (
 )
 from troupe.core.channels import open_channel
 from troupe.core.errors import TroupeError
+from troupe.orchestrator.models import ModelDirectory
 
 REDIS_KINDS = ["single"]
 

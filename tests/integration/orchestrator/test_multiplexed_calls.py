@@ -7,7 +7,6 @@ from typing import Any
 
 import grpc.aio
 
-from orchestrator.execution.multiplexed import MultiplexedCalls
 from tests.support.processes import until
 from troupe.agent import AgentServicer
 from troupe.api.agent.v1 import agent_service_pb2 as pb
@@ -15,6 +14,7 @@ from troupe.api.agent.v1.agent_service_pb2_grpc import AgentServiceStub
 from troupe.api.common.v1.content_pb2 import StepOutput
 from troupe.core.channels import open_channel
 from troupe.core.server import Drain
+from troupe.orchestrator.execution.multiplexed import MultiplexedCalls
 
 FLOOD = 3_000
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.store.resp import REPLY_TIMEOUT_SECONDS, RedisClient, ReplyError
 from tests.support.redis import RedisServer
+from troupe.orchestrator.store.resp import REPLY_TIMEOUT_SECONDS, RedisClient, ReplyError
 
 
 @pytest.fixture

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orchestrator.store.partitions import Partitions
-from orchestrator.store.resp import RedisClient, ReplyError
-from orchestrator.store.slots import key_slot
-from orchestrator.store.tail import tail
 from tests.support.processes import until
 from tests.support.redis_cluster import ClusterNode, RedisCluster
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.core.errors import TroupeError
 from troupe.local.launch import free_port
+from troupe.orchestrator.store.partitions import Partitions
+from troupe.orchestrator.store.resp import RedisClient, ReplyError
+from troupe.orchestrator.store.slots import key_slot
+from troupe.orchestrator.store.tail import tail
 
 _KEYS = [f"key-{number}" for number in range(60)]
 _COUNTER = "local n = redis.call('INCR', KEYS[1]) return {n, ARGV[1]}"

@@ -10,9 +10,6 @@ import grpc
 import grpc.aio
 import pytest
 
-from orchestrator.store import fields
-from orchestrator.store.partitions import Partitions
-from orchestrator.store.resp import RedisClient
 from tests.support.engine import Engine, events_of, healthy, history, kinds, spec, submit
 from tests.support.processes import stop, until
 from tests.support.scripted_agents import ScriptedAgents
@@ -24,6 +21,9 @@ from troupe.api.orchestrator.v1.orchestrator_service_pb2_grpc import Orchestrato
 from troupe.api.orchestrator.v1.task_pb2 import TaskSpec
 from troupe.core.errors import TroupeError
 from troupe.local.launch import free_port
+from troupe.orchestrator.store import fields
+from troupe.orchestrator.store.partitions import Partitions
+from troupe.orchestrator.store.resp import RedisClient
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

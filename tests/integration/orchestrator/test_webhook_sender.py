@@ -13,15 +13,15 @@ import structlog
 from aiohttp import web
 from pydantic import SecretStr
 
-from orchestrator.webhooks.sender import Pending, WebhookSender
-from orchestrator.webhooks.settings import WebhookSettings
-from orchestrator.webhooks.signing import verify
 from tests.support.processes import until
 from tests.support.web_receiver import Receiver, answer, receiving
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.api.orchestrator.v1.task_pb2 import Task, TaskOutput, TaskSpec, TaskState
 from troupe.core.errors import TroupeError
 from troupe.core.web.client import WebClient
+from troupe.orchestrator.webhooks.sender import Pending, WebhookSender
+from troupe.orchestrator.webhooks.settings import WebhookSettings
+from troupe.orchestrator.webhooks.signing import verify
 
 SECRETS = ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")
 SETTINGS = WebhookSettings(

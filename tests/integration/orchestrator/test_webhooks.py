@@ -10,7 +10,6 @@ import grpc.aio
 import pytest
 from aiohttp import web
 
-from orchestrator.webhooks.signing import verify
 from tests.support.engine import Engine, calling, history, kinds, spec, submit
 from tests.support.processes import reached
 from tests.support.scripted_agents import ScriptedAgents
@@ -19,6 +18,7 @@ from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
 from troupe.api.orchestrator.v1.task_pb2 import TaskSpec
 from troupe.core.errors import TroupeError
 from troupe.local.launch import free_port
+from troupe.orchestrator.webhooks.signing import verify
 
 REDIS_KINDS = ["single"]
 pytestmark = pytest.mark.asyncio(loop_scope="module")

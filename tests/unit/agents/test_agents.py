@@ -5,16 +5,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.builtin.analyzer import Analyzer
-from agents.builtin.aspects import MAX_ASPECTS, aspects
-from agents.builtin.citing import HEADING_SEPARATOR
-from agents.builtin.handover import Handover, attach, read
-from agents.builtin.pooling import pool
-from agents.builtin.retriever import Retriever
-from agents.builtin.writer import Writer
-from agents.runtime.runtime import Runtime
 from tests.support.agents import FakeMemory, FakeModels, Ran, execute, passage, runtime, step
 from tests.unit.agents.test_tools import tool_call
+from troupe.agents.builtin.analyzer import Analyzer
+from troupe.agents.builtin.aspects import MAX_ASPECTS, aspects
+from troupe.agents.builtin.citing import HEADING_SEPARATOR
+from troupe.agents.builtin.handover import Handover, attach, read
+from troupe.agents.builtin.pooling import pool
+from troupe.agents.builtin.retriever import Retriever
+from troupe.agents.builtin.writer import Writer
+from troupe.agents.runtime.runtime import Runtime
 from troupe.api.common.v1.content_pb2 import Passage, StepOutput
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.core.errors import TroupeError

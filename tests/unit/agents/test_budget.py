@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.runtime.budget import Budget, Price
+from troupe.agents.runtime.budget import Budget, Price
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.api.common.v1.usage_pb2 import Usage
 from troupe.core.errors import TroupeError

@@ -3,12 +3,12 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.builtin.answers import statements
-from agents.builtin.citing import cite, locate
-from agents.builtin.evidence import read_answer, supported
-from agents.builtin.prompts import Source, analysis_messages
-from agents.builtin.text.sentences import sentences
 from tests.support.agents import passage
+from troupe.agents.builtin.answers import statements
+from troupe.agents.builtin.citing import cite, locate
+from troupe.agents.builtin.evidence import read_answer, supported
+from troupe.agents.builtin.prompts import Source, analysis_messages
+from troupe.agents.builtin.text.sentences import sentences
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="[]"), max_size=300)
 WORDS = st.lists(

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from agents.runtime.agent import Agent
-from agents.runtime.context import AgentContext
-from agents.settings import ExecutionSettings
 from tests.support.agents import FakeModels, execute, runtime, step
+from troupe.agents.runtime.agent import Agent
+from troupe.agents.runtime.context import AgentContext
+from troupe.agents.settings import ExecutionSettings
 from troupe.api.agent.v1.agent_service_pb2 import AgentDescriptor, ExecuteRequest, RemainingBudget
 from troupe.api.common.v1.content_pb2 import StepOutput
 from troupe.api.common.v1.error_pb2 import ErrorReason

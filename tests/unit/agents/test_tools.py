@@ -2,12 +2,12 @@ from collections.abc import Mapping
 
 import pytest
 
-from agents.runtime.context import AgentContext
-from agents.runtime.loop import run_loop
-from agents.tools.registry import ToolRegistry
-from agents.tools.tool import ToolResult, ToolScope
 from tests.support.agents import FakeMemory, FakeModels, Ran, execute, passage, runtime, step
 from tests.unit.agents.test_runtime import Doing
+from troupe.agents.runtime.context import AgentContext
+from troupe.agents.runtime.loop import run_loop
+from troupe.agents.tools.registry import ToolRegistry
+from troupe.agents.tools.tool import ToolResult, ToolScope
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.api.inference.v1.inference_service_pb2 import Role, ToolCall, ToolDefinition
 from troupe.core.errors import TroupeError

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-import orchestrator
+from troupe import orchestrator
 from troupe.api.memory.v1 import memory_service_pb2
 from troupe.api.orchestrator.v1 import orchestrator_service_pb2
 from troupe.cli.shell_words import COMMANDS, in_shell_words

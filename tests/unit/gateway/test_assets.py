@@ -4,7 +4,7 @@ import gzip
 
 import pytest
 
-from gateway.assets import Assets
+from troupe.gateway.assets import Assets
 
 SCRIPT = b"export const answer = 42;\n" * 100
 FILES = [("index.html", b"<!doctype html>"), ("assets/index-Ab12.js", SCRIPT), ("assets/icon-Cd34.svg", b"<svg/>")]

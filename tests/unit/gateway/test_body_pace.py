@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 import pytest
 
-from gateway.methods import Methods
-from gateway.wire.body_pace import BodyPace
+from troupe.gateway.methods import Methods
+from troupe.gateway.wire.body_pace import BodyPace
 
 SPAN_SECONDS = 30
 

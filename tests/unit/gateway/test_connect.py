@@ -12,19 +12,19 @@ from google.rpc import error_details_pb2, status_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.wire import compression, http1, metadata, status
-from gateway.wire.compression import CompressionError, DecompressedTooLargeError
-from gateway.wire.connect import ConnectTerms, opening
-from gateway.wire.connect_errors import error_object
-from gateway.wire.connect_media import ConnectMedia, parse_connect_media, parse_connect_query
-from gateway.wire.connect_stream import ConnectStream, ConnectTranslatedStream
-from gateway.wire.connect_unary import ConnectUnary
-from gateway.wire.dialect import RequestError, ResponseError
-from gateway.wire.framing import MessageCutter, MessageLimitError, MessageScanner, message_frame
-from gateway.wire.metadata import GrpcStatus
-from gateway.wire.request import RequestHead
-from gateway.wire.status import Code
-from gateway.wire.status_details import read_details
+from troupe.gateway.wire import compression, http1, metadata, status
+from troupe.gateway.wire.compression import CompressionError, DecompressedTooLargeError
+from troupe.gateway.wire.connect import ConnectTerms, opening
+from troupe.gateway.wire.connect_errors import error_object
+from troupe.gateway.wire.connect_media import ConnectMedia, parse_connect_media, parse_connect_query
+from troupe.gateway.wire.connect_stream import ConnectStream, ConnectTranslatedStream
+from troupe.gateway.wire.connect_unary import ConnectUnary
+from troupe.gateway.wire.dialect import RequestError, ResponseError
+from troupe.gateway.wire.framing import MessageCutter, MessageLimitError, MessageScanner, message_frame
+from troupe.gateway.wire.metadata import GrpcStatus
+from troupe.gateway.wire.request import RequestHead
+from troupe.gateway.wire.status import Code
+from troupe.gateway.wire.status_details import read_details
 
 OK = GrpcStatus(b"0", ())
 messages = st.lists(st.binary(max_size=50))

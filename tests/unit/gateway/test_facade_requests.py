@@ -7,16 +7,16 @@ from google.protobuf.wrappers_pb2 import BytesValue
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.facades.commands import COMMANDS, Order
-from gateway.facades.failure import Failure
-from gateway.facades.messages import MessageReader
-from gateway.facades.requests import RUN_TASK_FIELDS, run_task
-from gateway.faults import of_request
-from gateway.wire.dialect import RequestError
-from gateway.wire.framing import message_frame
-from gateway.wire.metadata import GrpcStatus
-from gateway.wire.request import RequestHead
-from gateway.wire.status import Code
+from troupe.gateway.facades.commands import COMMANDS, Order
+from troupe.gateway.facades.failure import Failure
+from troupe.gateway.facades.messages import MessageReader
+from troupe.gateway.facades.requests import RUN_TASK_FIELDS, run_task
+from troupe.gateway.faults import of_request
+from troupe.gateway.wire.dialect import RequestError
+from troupe.gateway.wire.framing import message_frame
+from troupe.gateway.wire.metadata import GrpcStatus
+from troupe.gateway.wire.request import RequestHead
+from troupe.gateway.wire.status import Code
 
 # Surrogates too: JSON can write them, and UTF-8 cannot.
 TEXTS = st.text(st.characters(codec=None), max_size=8)

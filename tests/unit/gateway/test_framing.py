@@ -5,8 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.wire.framing import FramingError, MessageBoundary, MessageScanner, MessageTooLargeError, trailers_frame
-from gateway.wire.text import TextDecoder, encode_text
+from troupe.gateway.wire.framing import (
+    FramingError,
+    MessageBoundary,
+    MessageScanner,
+    MessageTooLargeError,
+    trailers_frame,
+)
+from troupe.gateway.wire.text import TextDecoder, encode_text
 
 messages = st.lists(st.tuples(st.integers(0, 1), st.binary(max_size=50)))
 cuts = st.lists(st.integers(1, 9), min_size=1)

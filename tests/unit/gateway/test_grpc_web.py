@@ -1,10 +1,10 @@
 import pytest
 
-from gateway.wire.dialect import RequestError
-from gateway.wire.framing import MessageScanner
-from gateway.wire.grpc_web import Grpc
-from gateway.wire.request import RequestHead
-from gateway.wire.status import Code
+from troupe.gateway.wire.dialect import RequestError
+from troupe.gateway.wire.framing import MessageScanner
+from troupe.gateway.wire.grpc_web import Grpc
+from troupe.gateway.wire.request import RequestHead
+from troupe.gateway.wire.status import Code
 
 
 def grpc_call(**headers: bytes) -> Grpc:

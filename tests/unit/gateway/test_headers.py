@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.application import ServiceAllowList
-from gateway.wire import cors, percent, status
-from gateway.wire.cors import CorsPolicy
-from gateway.wire.media import Media, parse_media
-from gateway.wire.status import Code
-from gateway.wire.timeout import TimeoutFormatError, parse_grpc_timeout
+from troupe.gateway.application import ServiceAllowList
+from troupe.gateway.wire import cors, percent, status
+from troupe.gateway.wire.cors import CorsPolicy
+from troupe.gateway.wire.media import Media, parse_media
+from troupe.gateway.wire.status import Code
+from troupe.gateway.wire.timeout import TimeoutFormatError, parse_grpc_timeout
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))

@@ -2,10 +2,10 @@
 
 import pytest
 
-from gateway.settings import GatewaySettings
-from gateway.wire.cors import CorsPolicy
-from gateway.wire.hosts import HostPolicy
 from troupe.core.settings import SettingsError
+from troupe.gateway.settings import GatewaySettings
+from troupe.gateway.wire.cors import CorsPolicy
+from troupe.gateway.wire.hosts import HostPolicy
 
 LOOPBACK = [
     "localhost", "localhost:8080", "LOCALHOST:1", "localhost.", "localhost.:8080", "localhost:", "127.0.0.1:8080",

@@ -6,10 +6,10 @@ from hpack.table import HeaderTable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.wire import hpack_fields
-from gateway.wire.hpack_blocks import HeaderBlockError, Headers
-from gateway.wire.hpack_fields import TableNeededError
-from gateway.wire.request_blocks import RequestBlockReader
+from troupe.gateway.wire import hpack_fields
+from troupe.gateway.wire.hpack_blocks import HeaderBlockError, Headers
+from troupe.gateway.wire.hpack_fields import TableNeededError
+from troupe.gateway.wire.request_blocks import RequestBlockReader
 
 names = st.sampled_from([b":method", b":path", b"accept", b"x-own", b"cookie"]) | st.binary(max_size=20)
 values = st.sampled_from([b"GET", b"/", b"gzip, deflate", b""]) | st.binary(max_size=300)

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.wire import http1
-from gateway.wire.http1 import BadRequestError, ChunkedBody, FixedBody
 from tests.unit.gateway.test_framing import cuts, pieces
+from troupe.gateway.wire import http1
+from troupe.gateway.wire.http1 import BadRequestError, ChunkedBody, FixedBody
 
 tokens = st.text("abcdefghijklmnopqrstuvwxyz-0123456789", min_size=1, max_size=12).map(str.encode)
 values = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=20).map(str.encode)

@@ -9,11 +9,11 @@ from h2.events import DataReceived, Event, RequestReceived, StreamEnded, StreamR
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.wire import hpack_blocks, http2
-from gateway.wire.hpack_blocks import Headers
-from gateway.wire.http2 import Http2Error
-from gateway.wire.http2_client import ClientConnection, ClientLimits, Stream
 from tests.unit.gateway.test_framing import cuts, pieces
+from troupe.gateway.wire import hpack_blocks, http2
+from troupe.gateway.wire.hpack_blocks import Headers
+from troupe.gateway.wire.http2 import Http2Error
+from troupe.gateway.wire.http2_client import ClientConnection, ClientLimits, Stream
 
 REQUEST = hpack_blocks.encode(
     [(b":method", b"POST"), (b":scheme", b"http"), (b":path", b"/s/m"), (b":authority", b"a"), (b"te", b"trailers")]

@@ -20,14 +20,14 @@ from hpack import Encoder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.wire import hpack_blocks, http2
-from gateway.wire.hpack_blocks import Headers
-from gateway.wire.http2 import Http2Error
-from gateway.wire.http2_client import ClientConnection, ClientLimits
-from gateway.wire.http2_server import Http2Counters, Http2Limits, ServerConnection, ServerStream
-from gateway.wire.request import RequestHead
-from gateway.wire.request_blocks import RequestBlockReader
 from tests.unit.gateway.test_framing import cuts, pieces
+from troupe.gateway.wire import hpack_blocks, http2
+from troupe.gateway.wire.hpack_blocks import Headers
+from troupe.gateway.wire.http2 import Http2Error
+from troupe.gateway.wire.http2_client import ClientConnection, ClientLimits
+from troupe.gateway.wire.http2_server import Http2Counters, Http2Limits, ServerConnection, ServerStream
+from troupe.gateway.wire.request import RequestHead
+from troupe.gateway.wire.request_blocks import RequestBlockReader
 
 REQUEST = [(":method", "POST"), (":scheme", "http"), (":path", "/s/m"), (":authority", "host.example")]
 RAW_REQUEST = [(name.encode(), value.encode()) for name, value in REQUEST]

@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.wire import hpack_blocks, hpack_fields, http1, metadata
-from gateway.wire.hpack_blocks import HeaderBlockError
-from gateway.wire.status import Code
+from troupe.gateway.wire import hpack_blocks, hpack_fields, http1, metadata
+from troupe.gateway.wire.hpack_blocks import HeaderBlockError
+from troupe.gateway.wire.status import Code
 
 OWN = ((b"te", b"trailers"), (b"content-type", b"application/grpc+proto"), (b"grpc-timeout", b"1S"))
 pairs = st.lists(st.tuples(st.binary(min_size=1, max_size=10), st.binary(max_size=300)))

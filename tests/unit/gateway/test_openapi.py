@@ -9,18 +9,18 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from gateway.facades import docs_page, openapi
-from gateway.facades.commands import COMMANDS, Order
-from gateway.facades.events import EVENT_NAMES, EventReader, NamedEvent
-from gateway.facades.failure import Failure
-from gateway.facades.messages import to_fields
-from gateway.wire.dialect import ResponseError
-from gateway.wire.framing import message_frame
-from gateway.wire.status import Code
 from tests.support.json_schema import SchemaChecker
 from tests.support.task_server import history
 from troupe.api.orchestrator.v1 import event_pb2, task_pb2
 from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
+from troupe.gateway.facades import docs_page, openapi
+from troupe.gateway.facades.commands import COMMANDS, Order
+from troupe.gateway.facades.events import EVENT_NAMES, EventReader, NamedEvent
+from troupe.gateway.facades.failure import Failure
+from troupe.gateway.facades.messages import to_fields
+from troupe.gateway.wire.dialect import ResponseError
+from troupe.gateway.wire.framing import message_frame
+from troupe.gateway.wire.status import Code
 
 DOCUMENT = openapi.document(max_body_bytes=100)
 CHECKER = SchemaChecker(DOCUMENT)

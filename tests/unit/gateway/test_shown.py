@@ -8,18 +8,18 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.dialects import Dialects
-from gateway.json_terms import in_json_terms
-from gateway.methods import Method, Methods
-from gateway.pages import unknown_media
-from gateway.transcoding import JsonCodec
-from gateway.wire import http1
-from gateway.wire.connect_media import parse_connect_media
-from gateway.wire.dialect import RequestError
-from gateway.wire.http1 import BadRequestError
-from gateway.wire.request import RequestHead
-from gateway.wire.shown import shown
 from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
+from troupe.gateway.dialects import Dialects
+from troupe.gateway.json_terms import in_json_terms
+from troupe.gateway.methods import Method, Methods
+from troupe.gateway.pages import unknown_media
+from troupe.gateway.transcoding import JsonCodec
+from troupe.gateway.wire import http1
+from troupe.gateway.wire.connect_media import parse_connect_media
+from troupe.gateway.wire.dialect import RequestError
+from troupe.gateway.wire.http1 import BadRequestError
+from troupe.gateway.wire.request import RequestHead
+from troupe.gateway.wire.shown import shown
 
 PYTHON = re.compile(r"\bb['\"]|\bNone\b|NoneType|\bdict\b|\bTrue\b|<class|object has no|unhashable|bytes-like|\bint\(")
 SERVICE = b"/troupe.api.orchestrator.v1.OrchestratorService/"

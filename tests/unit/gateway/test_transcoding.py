@@ -8,13 +8,13 @@ from google.protobuf import any_pb2, descriptor_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.methods import Methods
-from gateway.transcoding import JsonCodec, describe
-from gateway.wire.dialect import RequestError, ResponseError
-from gateway.wire.status import Code
-from gateway.wire.status_details import StatusDetail
 from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
 from troupe.api.orchestrator.v1 import task_pb2
+from troupe.gateway.methods import Methods
+from troupe.gateway.transcoding import JsonCodec, describe
+from troupe.gateway.wire.dialect import RequestError, ResponseError
+from troupe.gateway.wire.status import Code
+from troupe.gateway.wire.status_details import StatusDetail
 
 PATH = b"/shop.v1.Shop/Buy"
 SUBMIT = b"/troupe.api.orchestrator.v1.OrchestratorService/SubmitTask"

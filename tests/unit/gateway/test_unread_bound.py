@@ -6,8 +6,8 @@ from typing import ClassVar
 
 import pytest
 
-from gateway.downstream.open_connections import Unread
-from gateway.downstream.unread_bound import FREE_BYTES, UnreadBound
+from troupe.gateway.downstream.open_connections import Unread
+from troupe.gateway.downstream.unread_bound import FREE_BYTES, UnreadBound
 
 KIB = 1 << 10
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from inference.models.extractive.words import content_words
-from inference.models.minilm.encoder import Vectors
+from troupe.inference.models.extractive.words import content_words
+from troupe.inference.models.minilm.encoder import Vectors
 
 
 class WordEncoder:

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.models.extractive.answer import NO_ANSWER, Piece, TextEncoder, answer
-from inference.models.extractive.prompt import parse_prompt
-from inference.models.minilm.cache import CachedEncoder
-from inference.models.minilm.encoder import Encoder
 from tests.unit.inference.encoders import WordEncoder
+from troupe.inference.models.extractive.answer import NO_ANSWER, Piece, TextEncoder, answer
+from troupe.inference.models.extractive.prompt import parse_prompt
+from troupe.inference.models.minilm.cache import CachedEncoder
+from troupe.inference.models.minilm.encoder import Encoder
 
 
 def prompt(question: str, *sources: str) -> str:

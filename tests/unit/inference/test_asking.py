@@ -1,8 +1,8 @@
 import pytest
 
-from inference.models.extractive.asking import attribute, weight
-from inference.models.extractive.standing import stands_alone
 from troupe.core.text.blocks import Kind
+from troupe.inference.models.extractive.asking import attribute, weight
+from troupe.inference.models.extractive.standing import stands_alone
 
 SAID = "The Humber bridge has carried cars since it was finished."
 

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.models.minilm.buckets import buckets
+from troupe.inference.models.minilm.buckets import buckets
 
 
 @given(st.lists(st.integers(2, 256), max_size=200), st.integers(256, 4096), st.floats(0, 1))

@@ -3,15 +3,15 @@ from collections.abc import AsyncGenerator, Sequence
 import pytest
 from pydantic import SecretStr
 
-from inference.backends.backend import Backend, Embedded, Generated
-from inference.catalog import Catalog
-from inference.limits import Concurrency
-from inference.settings import InferenceSettings
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.api.inference.v1.inference_service_pb2 import Backend as BackendKind
 from troupe.api.inference.v1.inference_service_pb2 import GenerateRequest, ModelKind
 from troupe.core.errors import TroupeError
 from troupe.core.settings import SettingsError
+from troupe.inference.backends.backend import Backend, Embedded, Generated
+from troupe.inference.catalog import Catalog
+from troupe.inference.limits import Concurrency
+from troupe.inference.settings import InferenceSettings
 
 
 class NoBackend:

@@ -1,8 +1,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.pricing import cost_usd_micros
-from inference.settings import ModelPrice
+from troupe.inference.pricing import cost_usd_micros
+from troupe.inference.settings import ModelPrice
 
 _PRICE = st.builds(
     ModelPrice,

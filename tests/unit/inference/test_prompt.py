@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.models.extractive.prompt import Prompt, Source, parse_prompt
+from troupe.inference.models.extractive.prompt import Prompt, Source, parse_prompt
 
 PROMPT = """\
 Answer from the sources.

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from inference.models.extractive.sentences import MAX_CHARACTERS, sentences
 from troupe.core.text.blocks import Kind
+from troupe.inference.models.extractive.sentences import MAX_CHARACTERS, sentences
 
 
 def split(text: str) -> list[str]:

@@ -4,11 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.backends.triton.errors import PROCESS_LOST, from_words
-from inference.backends.triton.prompts import render
-from inference.backends.triton.tensors import embed_request, generate_request, sampling_parameters, text_inputs, texts
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.api.inference.v1.inference_service_pb2 import Message, Role, Sampling
+from troupe.inference.backends.triton.errors import PROCESS_LOST, from_words
+from troupe.inference.backends.triton.prompts import render
+from troupe.inference.backends.triton.tensors import (
+    embed_request,
+    generate_request,
+    sampling_parameters,
+    text_inputs,
+    texts,
+)
 
 _TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 

@@ -2,7 +2,7 @@ import unicodedata
 
 import pytest
 
-from inference.models.extractive.words import content_words, count_words
+from troupe.inference.models.extractive.words import content_words, count_words
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,10 @@
 
 import pytest
 
-from agents.memory.parsing.charsets import decode_as, name_of
-from agents.memory.parsing.declared import charset_parameter, html_encoding
-from agents.memory.parsing.encoding import decode
-from agents.memory.parsing.parse import parse
+from troupe.agents.memory.parsing.charsets import decode_as, name_of
+from troupe.agents.memory.parsing.declared import charset_parameter, html_encoding
+from troupe.agents.memory.parsing.encoding import decode
+from troupe.agents.memory.parsing.parse import parse
 from troupe.core.errors import TroupeError
 from troupe.core.media import CSV, EMAIL, HTML, MARKDOWN, TEXT, XML
 

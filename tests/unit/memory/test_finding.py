@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.memory import ids
-from agents.memory.milvus.filters import below
-from agents.memory.milvus.fusion import Candidate, Facts, Lessons, fuse, visible
-from agents.memory.sources import lies_below, source_of, start_of
-from agents.memory.store import StoredDocument
+from troupe.agents.memory import ids
+from troupe.agents.memory.milvus.filters import below
+from troupe.agents.memory.milvus.fusion import Candidate, Facts, Lessons, fuse, visible
+from troupe.agents.memory.sources import lies_below, source_of, start_of
+from troupe.agents.memory.store import StoredDocument
 
 OLD, NEW, GONE = "v1.1-a", "v2.2-b", "v0.0-c"
 

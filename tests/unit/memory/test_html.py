@@ -2,8 +2,8 @@
 
 import pytest
 
-from agents.memory.document import ParsedDocument
-from agents.memory.parsing.parse import parse
+from troupe.agents.memory.document import ParsedDocument
+from troupe.agents.memory.parsing.parse import parse
 from troupe.core.media import HTML
 
 

@@ -9,11 +9,11 @@ import pptx
 import pytest
 from pptx.util import Inches
 
-from agents.memory.document import ParsedDocument
-from agents.memory.parsing.cell_values import shown
-from agents.memory.parsing.media import media_type_of
-from agents.memory.parsing.parse import parse
 from tests.support.office import archive, block, cell, docx, rows, run
+from troupe.agents.memory.document import ParsedDocument
+from troupe.agents.memory.parsing.cell_values import shown
+from troupe.agents.memory.parsing.media import media_type_of
+from troupe.agents.memory.parsing.parse import parse
 from troupe.core.errors import TroupeError
 from troupe.core.media import DOCX, PPTX, XLSX
 

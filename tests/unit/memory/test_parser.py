@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from agents.memory.parser import Parser
+from troupe.agents.memory.parser import Parser
 from troupe.core.errors import TroupeError
 
 MEMORY = 1 << 30

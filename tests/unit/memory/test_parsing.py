@@ -2,11 +2,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.memory.document import ParsedDocument
-from agents.memory.parsing.encoding import decode
-from agents.memory.parsing.media import media_type_of
-from agents.memory.parsing.parse import parse
 from tests.support.pdfs import encrypted_pdf, pdf
+from troupe.agents.memory.document import ParsedDocument
+from troupe.agents.memory.parsing.encoding import decode
+from troupe.agents.memory.parsing.media import media_type_of
+from troupe.agents.memory.parsing.parse import parse
 from troupe.core.errors import TroupeError
 from troupe.core.media import HTML, MARKDOWN, PDF, TEXT
 

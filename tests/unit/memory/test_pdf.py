@@ -7,11 +7,11 @@ from PIL import Image
 from reportlab.lib.utils import ImageReader
 from reportlab.pdfgen.canvas import Canvas
 
-from agents.memory.document import ParsedDocument
-from agents.memory.parsing.parse import parse
-from agents.memory.parsing.titles import is_telling
-from agents.memory.parsing.unwrap import unwrap
 from tests.support.pdfs import bare_pdf, drawn_pdf, paragraph, pdf, set_pdf, table
+from troupe.agents.memory.document import ParsedDocument
+from troupe.agents.memory.parsing.parse import parse
+from troupe.agents.memory.parsing.titles import is_telling
+from troupe.agents.memory.parsing.unwrap import unwrap
 from troupe.core.errors import TroupeError
 from troupe.core.media import PDF
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from agents.memory.parsing.media import media_type_of
-from agents.memory.parsing.parse import parse
 from tests.support.pdfs import bare_pdf
+from troupe.agents.memory.parsing.media import media_type_of
+from troupe.agents.memory.parsing.parse import parse
 
 _HEAD = "<!DOCTYPE html><html><head><title>Shop help</title></head><body>"
 _HELVETICA = b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica/Encoding/WinAnsiEncoding>>"

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from agents.memory.document import Heading, ParsedDocument, Span, SplitPassage
-from agents.memory.parsing.markdown import parse_markdown
-from agents.memory.splitting import split
-from agents.memory.tokens import estimate_tokens
+from troupe.agents.memory.document import Heading, ParsedDocument, Span, SplitPassage
+from troupe.agents.memory.parsing.markdown import parse_markdown
+from troupe.agents.memory.splitting import split
+from troupe.agents.memory.tokens import estimate_tokens
 
 PARTS = st.one_of(
     st.sampled_from(
@@ -131,6 +131,8 @@ def test_passages_fit_into_the_embedder() -> None:
     found = [path for path in (weights / "tokenizer.json", weights / "model" / "tokenizer.json") if path.is_file()]
     tokenizer = Tokenizer.from_str(json.dumps(json.loads(found[0].read_text())))
     tokenizer.no_truncation()
-    text = (files("troupe") / "core" / "errors.py").read_text() + (files("agents.memory") / "splitting.py").read_text()
+    text = (files("troupe") / "core" / "errors.py").read_text() + (
+        files("troupe.agents.memory") / "splitting.py"
+    ).read_text()
     counts = [len(tokenizer.encode(text[p.start : p.end]).ids) for p in split(ParsedDocument(text=text))]
     assert max(counts) <= 256

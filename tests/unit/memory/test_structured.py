@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.memory.document import ParsedDocument
-from agents.memory.parsing.code import laid_out
-from agents.memory.parsing.media import media_type_of
-from agents.memory.parsing.parse import parse
-from agents.memory.splitting import split
+from troupe.agents.memory.document import ParsedDocument
+from troupe.agents.memory.parsing.code import laid_out
+from troupe.agents.memory.parsing.media import media_type_of
+from troupe.agents.memory.parsing.parse import parse
+from troupe.agents.memory.splitting import split
 from troupe.core.errors import TroupeError
 from troupe.core.media import ASCIIDOC, CSV, EMAIL, JSON, JSON_LINES, MARKDOWN, NOTEBOOK, RST, TSV, YAML
 

@@ -2,8 +2,8 @@
 
 import asyncio
 
-from agents.memory.turns import Turns
 from tests.support.processes import reached
+from troupe.agents.memory.turns import Turns
 
 
 async def hold(turns: Turns, owner: str, log: list[str], release: asyncio.Event) -> None:

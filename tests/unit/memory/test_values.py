@@ -7,17 +7,17 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from milvus_lite.search.filter.tokens import TokenKind, tokenize
 
-from agents.memory import ids
-from agents.memory.document import ParsedDocument
-from agents.memory.ingestion import embedded_text, passages_of
-from agents.memory.milvus.filters import all_of, equals, has_marks, mark, one_of, quoted
-from agents.memory.milvus.schema import has_bm25
-from agents.memory.paging import page_token, read_page_token, read_place
-from agents.memory.parser import SplitDocument
-from agents.memory.reading import assemble
-from agents.memory.splitting import split
-from agents.memory.store import StoredDocument, StoredPassage
-from agents.memory.terms import terms
+from troupe.agents.memory import ids
+from troupe.agents.memory.document import ParsedDocument
+from troupe.agents.memory.ingestion import embedded_text, passages_of
+from troupe.agents.memory.milvus.filters import all_of, equals, has_marks, mark, one_of, quoted
+from troupe.agents.memory.milvus.schema import has_bm25
+from troupe.agents.memory.paging import page_token, read_page_token, read_place
+from troupe.agents.memory.parser import SplitDocument
+from troupe.agents.memory.reading import assemble
+from troupe.agents.memory.splitting import split
+from troupe.agents.memory.store import StoredDocument, StoredPassage
+from troupe.agents.memory.terms import terms
 from troupe.core.errors import TroupeError
 
 ANY_TEXT = st.text(alphabet=st.characters(exclude_categories=["Cs"]))

@@ -6,18 +6,18 @@ from typing import Any
 
 import pytest
 
-from orchestrator.directory import AgentServer
-from orchestrator.domain.delegation import DelegationBounds
-from orchestrator.domain.retry import RetryPolicy
-from orchestrator.execution.failures import CallInterruptedError
-from orchestrator.store.attempts import Assignment, Attempt, Ended
-from orchestrator.worker.attempt import AttemptRunner, Defaults
-from orchestrator.worker.leases import AttemptLostError
 from troupe.api.agent.v1.agent_service_pb2 import ExecuteResponse
 from troupe.api.common.v1.content_pb2 import StepOutput
 from troupe.api.common.v1.error_pb2 import Error, ErrorReason
 from troupe.api.common.v1.step_pb2 import Step
 from troupe.core.errors import TroupeError
+from troupe.orchestrator.directory import AgentServer
+from troupe.orchestrator.domain.delegation import DelegationBounds
+from troupe.orchestrator.domain.retry import RetryPolicy
+from troupe.orchestrator.execution.failures import CallInterruptedError
+from troupe.orchestrator.store.attempts import Assignment, Attempt, Ended
+from troupe.orchestrator.worker.attempt import AttemptRunner, Defaults
+from troupe.orchestrator.worker.leases import AttemptLostError
 
 
 class _Execution:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator.store.resp import Endpoint
+from troupe.orchestrator.store.resp import Endpoint
 
 
 @pytest.mark.parametrize(

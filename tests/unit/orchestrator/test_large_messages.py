@@ -3,8 +3,8 @@
 import asyncio
 from contextlib import suppress
 
-from orchestrator.rpc.large_messages import LargeMessages
 from tests.support.processes import reached
+from troupe.orchestrator.rpc.large_messages import LargeMessages
 
 
 class Sending:

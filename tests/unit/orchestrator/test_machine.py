@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.domain import machine
-from orchestrator.domain.delegation import DelegationBounds
-from orchestrator.domain.model import (
+from troupe.orchestrator.domain import machine
+from troupe.orchestrator.domain.delegation import DelegationBounds
+from troupe.orchestrator.domain.model import (
     NOTHING,
     TERMINAL_EVENTS,
     Amount,
@@ -21,8 +21,8 @@ from orchestrator.domain.model import (
     PlannedStep,
     TaskModel,
 )
-from orchestrator.domain.operation import APPROVE, REJECT, IllegalTransitionError, Work
-from orchestrator.domain.states import STEP_TRANSITIONS, TASK_TRANSITIONS, StepState, TaskState
+from troupe.orchestrator.domain.operation import APPROVE, REJECT, IllegalTransitionError, Work
+from troupe.orchestrator.domain.states import STEP_TRANSITIONS, TASK_TRANSITIONS, StepState, TaskState
 
 BOUNDS = DelegationBounds(max_depth=2, max_steps=9)
 BUDGETS = st.sampled_from([NOTHING, Amount(1), Amount(4), Amount(9, 6)])

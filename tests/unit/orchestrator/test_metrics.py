@@ -4,8 +4,8 @@ import pytest
 from prometheus_client import REGISTRY, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from orchestrator import metrics
 from troupe.core.telemetry.metrics import OTHER, Labels
+from troupe.orchestrator import metrics
 
 NAMES = {
     "troupe_engine_steps_ready": {"agent"},

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.domain.plan import MAX_DEPENDENCIES, Node, PlanError, UnknownAgentError, execution_order
+from troupe.orchestrator.domain.plan import MAX_DEPENDENCIES, Node, PlanError, UnknownAgentError, execution_order
 
 
 @st.composite

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.domain.retry import Failure, RetryPolicy, retry_delay_ms
+from troupe.orchestrator.domain.retry import Failure, RetryPolicy, retry_delay_ms
 
 POLICY = RetryPolicy(max_attempts=5, initial_backoff_ms=100, max_backoff_ms=1000, backoff_multiplier=2)
 

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.domain.plan import Node, execution_order
-from orchestrator.planner.rules import MAX_BRANCHES, plan_by_rules
 from troupe.api.orchestrator.v1.task_pb2 import Planner
+from troupe.orchestrator.domain.plan import Node, execution_order
+from troupe.orchestrator.planner.rules import MAX_BRANCHES, plan_by_rules
 
 AGENTS = {"retriever", "analyzer", "writer"}
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from orchestrator.store.endpoint import Address, Command
-from orchestrator.store.slots import ask_target, key_of, key_slot, masters_and_replicas
+from troupe.orchestrator.store.endpoint import Address, Command
+from troupe.orchestrator.store.slots import ask_target, key_of, key_slot, masters_and_replicas
 
 _ASKED = Address("10.0.0.1", 7000)
 

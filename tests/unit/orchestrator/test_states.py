@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.domain.states import (
+from troupe.api.orchestrator.v1 import task_pb2
+from troupe.orchestrator.domain.states import (
     FINAL_STEP_STATES,
     FINAL_TASK_STATES,
     STEP_TRANSITIONS,
@@ -13,7 +14,6 @@ from orchestrator.domain.states import (
     StepState,
     TaskState,
 )
-from troupe.api.orchestrator.v1 import task_pb2
 
 
 @pytest.mark.parametrize(

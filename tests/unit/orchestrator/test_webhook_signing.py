@@ -8,17 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.domain.retry import RetryPolicy
-from orchestrator.webhooks.lanes import Lanes
-from orchestrator.webhooks.outcome import Rejection, rejection_of_error, rejection_of_response
-from orchestrator.webhooks.payload import MAX_BYTES, has_ended, payload
-from orchestrator.webhooks.settings import WebhookSettings
-from orchestrator.webhooks.signing import InvalidSignatureError, signed_headers, verify
 from troupe.api.common.v1.content_pb2 import Citation
 from troupe.api.common.v1.error_pb2 import Error, ErrorReason
 from troupe.api.orchestrator.v1.task_pb2 import Task, TaskOutput, TaskSpec, TaskState
 from troupe.core.settings import ServiceSettings, SettingsError
 from troupe.core.web.errors import ForbiddenAddressError, UnreachableError
+from troupe.orchestrator.domain.retry import RetryPolicy
+from troupe.orchestrator.webhooks.lanes import Lanes
+from troupe.orchestrator.webhooks.outcome import Rejection, rejection_of_error, rejection_of_response
+from troupe.orchestrator.webhooks.payload import MAX_BYTES, has_ended, payload
+from troupe.orchestrator.webhooks.settings import WebhookSettings
+from troupe.orchestrator.webhooks.signing import InvalidSignatureError, signed_headers, verify
 
 OLD = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 NEW = "whsec_" + base64.b64encode(bytes(range(32))).decode()

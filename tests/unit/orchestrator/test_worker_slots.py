@@ -2,7 +2,7 @@
 
 import asyncio
 
-from orchestrator.worker.slots import Slots
+from troupe.orchestrator.worker.slots import Slots
 
 
 async def test_a_waiter_hears_of_the_last_slot_that_comes_back_while_there_is_no_capacity() -> None:
