@@ -3,14 +3,10 @@
 import asyncio
 from functools import partial
 
-from troupe.api.inference.v1.inference_service_pb2 import Backend as BackendKind
 from troupe.api.inference.v1.inference_service_pb2_grpc import add_InferenceServiceServicer_to_server
 from troupe.core.health import Check
+from troupe.core.logs import get_logger
 from troupe.core.server import Drain, run, serving
-from troupe.inference.backends.backend import Backend
-from troupe.inference.backends.gemini.backend import GeminiBackend
-from troupe.inference.backends.triton.backend import TritonBackend
-from troupe.inference.backends.triton.client import TritonClient
 from troupe.inference.catalog import Catalog
 from troupe.inference.rpc.service import InferenceService
 from troupe.inference.settings import InferenceSettings
@@ -21,22 +17,24 @@ SERVICE = "troupe.api.inference.v1.InferenceService"
 async def main(drain: Drain) -> None:
     """Serves until the process is asked to stop."""
     settings = InferenceSettings.load()
-    triton = TritonBackend(client=TritonClient(settings.triton_url), models=settings.triton_models)
-    backends: dict[BackendKind.ValueType, Backend] = {BackendKind.BACKEND_TRITON: triton}
-    if settings.gemini_api_key is not None:
-        gemini = GeminiBackend(api_key=settings.gemini_api_key, base_url=settings.gemini_base_url)
-        backends[BackendKind.BACKEND_GEMINI] = gemini
-    service = InferenceService(catalog=Catalog(settings, backends=backends), limits=settings.limits)
+    for former, now in settings.superseded().items():
+        get_logger().warning("a setting has a new name; the former one still works", setting=former, new_name=now)
+    backends = [backend.open(name) for name, backend in settings.all_backends().items()]
+    catalog = Catalog(
+        backends, default_generator=settings.default_generator, default_embedder=settings.default_embedder
+    )
+    service = InferenceService(catalog=catalog, limits=settings.limits)
     services = {SERVICE: partial(add_InferenceServiceServicer_to_server, service)}
-    dependencies: dict[str, Check] = {"triton": triton.check} if settings.triton_models else {}
+    dependencies: dict[str, Check] = {backend.name: backend.check for backend in backends if backend.models}
     async with (
         serving(settings.server, drain=drain, services=services, dependencies=dependencies),
         asyncio.TaskGroup() as group,
     ):
-        recovering = group.create_task(triton.recover(), name="recovery")
+        recovering = [group.create_task(backend.recover(), name=f"recovery of {backend.name}") for backend in backends]
         await drain.wait()
-        recovering.cancel()
-    for backend in backends.values():
+        for task in recovering:
+            task.cancel()
+    for backend in backends:
         await backend.close()
 
 

@@ -1,21 +1,13 @@
 """Which models there are, and which one a request means."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from troupe.api.common.v1.error_pb2 import ErrorReason
-from troupe.api.inference.v1.inference_service_pb2 import Backend as BackendKind
 from troupe.api.inference.v1.inference_service_pb2 import Model, ModelKind
 from troupe.core.errors import FieldViolation, TroupeError
 from troupe.core.settings import SettingsError
 from troupe.inference.backends.backend import Backend
-from troupe.inference.settings import GeminiModel, InferenceSettings, ModelPrice, TritonModel
-
-_KINDS: Final[Mapping[str, "ModelKind.ValueType"]] = {
-    "generator": ModelKind.MODEL_KIND_GENERATOR,
-    "embedder": ModelKind.MODEL_KIND_EMBEDDER,
-}
 
 
 @dataclass(frozen=True)
@@ -24,7 +16,6 @@ class Entry:
 
     description: Model
     backend: Backend
-    price: ModelPrice
 
     @property
     def name(self) -> str:
@@ -35,22 +26,27 @@ class Entry:
 class Catalog:
     """The models of this deployment, by name."""
 
-    def __init__(self, settings: InferenceSettings, *, backends: Mapping["BackendKind.ValueType", Backend]) -> None:
-        """Models whose backend is not among `backends` are not offered.
+    def __init__(
+        self, backends: Sequence[Backend], *, default_generator: str | None = None, default_embedder: str | None = None
+    ) -> None:
+        """The order of the backends, and of their models, tells the defaults that are not given.
 
         Raises:
-            SettingsError: a default is not offered or of the wrong kind.
+            SettingsError: two backends serve a model of the same name, or a default is not offered or of the wrong
+                kind.
         """
         self._entries: dict[str, Entry] = {}
-        for kind, models in (
-            (BackendKind.BACKEND_TRITON, settings.triton_models),
-            (BackendKind.BACKEND_GEMINI, settings.gemini_models),
-        ):
-            if kind in backends:
-                self._entries.update({n: _entry(n, m, kind, backends[kind]) for n, m in models.items()})
-        gemini, triton = BackendKind.BACKEND_GEMINI, BackendKind.BACKEND_TRITON
-        self._set_default("generator", settings.default_generator, gemini, triton)
-        self._set_default("embedder", settings.default_embedder, triton, gemini)
+        for backend in backends:
+            for model in backend.models:
+                if (other := self._entries.get(model.name)) is not None:
+                    names = f"`{other.backend.name}` and `{backend.name}`"
+                    raise SettingsError(
+                        f"setting `inference.backends`: {names} both serve a model {model.name!r}; requests name a"
+                        " model by its name alone, so leave one of them out"
+                    )
+                self._entries[model.name] = Entry(_copy(model), backend)
+        self._set_default(ModelKind.MODEL_KIND_GENERATOR, default_generator)
+        self._set_default(ModelKind.MODEL_KIND_EMBEDDER, default_embedder)
 
     def entries(self) -> list[Entry]:
         """All models, by name."""
@@ -62,10 +58,10 @@ class Catalog:
         Raises:
             TroupeError: MODEL_NOT_FOUND, or INVALID_REQUEST for a model of the other kind.
         """
-        wanted = [e for e in self._entries.values() if e.description.kind == kind]
+        wanted = self._of(kind)
         entry = self._entries.get(name) if name else next((e for e in wanted if e.description.default), None)
         offered = ", ".join(f"`{e.name}`" for e in wanted) or "none"
-        noun = "embedder" if kind == ModelKind.MODEL_KIND_EMBEDDER else "generator"
+        noun = _noun(kind)
         if entry is None:
             problem = f"no model is named {name!r}" if name else f"no {noun} is configured"
             raise TroupeError(ErrorReason.ERROR_REASON_MODEL_NOT_FOUND, f"{problem}; offered: {offered}")
@@ -76,25 +72,31 @@ class Catalog:
             )
         return entry
 
-    def _set_default(self, kind: str, name: str | None, *preferred: "BackendKind.ValueType") -> None:
-        entries = [e for e in self._entries.values() if e.description.kind == _KINDS[kind]]
-        entries.sort(key=lambda entry: preferred.index(entry.description.backend))
-        chosen = next((e for e in entries if name in (None, e.name)), None)
+    def _of(self, kind: "ModelKind.ValueType") -> Sequence[Entry]:
+        return [entry for entry in self._entries.values() if entry.description.kind == kind]
+
+    def _set_default(self, kind: "ModelKind.ValueType", name: str | None) -> None:
+        entries = self._of(kind)
+        if name is None:
+            chosen = _preferred(entries)
+        elif (chosen := next((entry for entry in entries if entry.name == name), None)) is None:
+            noun, offered = _noun(kind), ", ".join(e.name for e in entries) or "none"
+            raise SettingsError(f"setting `inference.default_{noun}` = {name!r}: no such {noun}; offered: {offered}")
         if chosen is not None:
             chosen.description.default = True
-        elif name is not None:
-            offered = ", ".join(e.name for e in entries) or "none"
-            raise SettingsError(f"setting `inference.default_{kind}` = {name!r}: no such {kind}; offered: {offered}")
 
 
-def _entry(name: str, model: TritonModel | GeminiModel, kind: "BackendKind.ValueType", backend: Backend) -> Entry:
-    description = Model(
-        name=name,
-        kind=_KINDS[model.kind],
-        backend=kind,
-        extractive=isinstance(model, TritonModel) and model.extractive,
-        dimensions=model.dimensions,
-        input_price_usd_micros_per_million_tokens=model.price.input_usd_micros_per_million_tokens,
-        output_price_usd_micros_per_million_tokens=model.price.output_usd_micros_per_million_tokens,
-    )
-    return Entry(description, backend, model.price)
+def _preferred(entries: Sequence[Entry]) -> Entry | None:
+    """Of the first model of each backend: the first that writes text of its own, or else the first."""
+    firsts = {entry.backend.name: entry for entry in reversed(entries)}.values()
+    return next((entry for entry in reversed(firsts) if not entry.description.extractive), next(iter(entries), None))
+
+
+def _noun(kind: "ModelKind.ValueType") -> str:
+    return ModelKind.Name(kind).removeprefix("MODEL_KIND_").lower()
+
+
+def _copy(model: Model) -> Model:
+    copied = Model()
+    copied.CopyFrom(model)
+    return copied

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from troupe.api.inference.v1.inference_service_pb2 import Embedding, FinishReason, GenerateRequest, ToolCall
+from troupe.api.inference.v1.inference_service_pb2 import Embedding, FinishReason, GenerateRequest, Model, ToolCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +42,19 @@ class Embedded:
 
 
 class Backend(Protocol):
-    """Serves the models of one kind of server. `timeout_seconds` is what is left to the caller, None without end.
+    """Serves the models of one server. `timeout_seconds` is what is left to the caller, None without end.
 
-    Everything raises `TroupeError`: MODEL_UNAVAILABLE, MODEL_REFUSED, QUOTA_EXCEEDED, DEADLINE_EXCEEDED, and
+    Calls of models raise `TroupeError`: MODEL_UNAVAILABLE, MODEL_REFUSED, QUOTA_EXCEEDED, DEADLINE_EXCEEDED, and
     INVALID_REQUEST for what the model cannot take.
     """
+
+    @property
+    def name(self) -> str:
+        """Its name in the settings, under which health tells of it."""
+
+    @property
+    def models(self) -> Sequence[Model]:
+        """Its models in the order of the settings, `ready` and `default` unset."""
 
     def generate(
         self, model: str, request: GenerateRequest, *, timeout_seconds: float | None
@@ -58,6 +66,12 @@ class Backend(Protocol):
 
     async def ready(self, model: str) -> bool:
         """Whether the model can be called now."""
+
+    async def check(self) -> None:
+        """Raises, for health, while the server or one of its models cannot be called."""
+
+    async def recover(self) -> None:
+        """Mends what the server does not mend by itself, until it is cancelled; may return at once."""
 
     async def close(self) -> None:
         """Gives back connections."""

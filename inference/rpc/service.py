@@ -83,7 +83,7 @@ def _response(entry: Entry, event: Generated) -> GenerateResponse:
 
 
 def _usage(entry: Entry, *, input_tokens: int, output_tokens: int) -> Usage:
-    cost = cost_usd_micros(entry.price, input_tokens=input_tokens, output_tokens=output_tokens)
+    cost = cost_usd_micros(entry.description, input_tokens=input_tokens, output_tokens=output_tokens)
     return Usage(
         input_tokens=input_tokens,
         output_tokens=output_tokens,

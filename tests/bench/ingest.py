@@ -115,7 +115,7 @@ async def main(files: int, rounds: int) -> None:
         triton = TritonServer(repository, folder)
         stack.callback(triton.clean)
         stack.enter_context(running(triton.launch(), log=triton.log))
-        env = {"TROUPE_INFERENCE__TRITON_URL": triton.address}
+        env = {"TROUPE_INFERENCE__BACKENDS__TRITON__URL": triton.address}
         inference = stack.enter_context(inference_server(env, log=folder / "inference.log"))
         milvus = MilvusServer(data_dir=folder)
         stack.callback(milvus.stop)

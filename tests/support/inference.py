@@ -37,7 +37,7 @@ def inference_server(env: Mapping[str, str], *, log: Path) -> Iterator[str]:
 def inference_process(triton_address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of an inference service, which may not be ready yet."""
     log = tmp_path_factory.mktemp("inference") / "inference.log"
-    with inference_server({"TROUPE_INFERENCE__TRITON_URL": triton_address}, log=log) as address:
+    with inference_server({"TROUPE_INFERENCE__BACKENDS__TRITON__URL": triton_address}, log=log) as address:
         yield address
 
 

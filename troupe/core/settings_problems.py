@@ -10,6 +10,7 @@ from pydantic_core import ErrorDetails
 
 from troupe.core.masking import HIDDEN, holds_secret, masked, scrubbed
 from troupe.core.nearest import suggestion
+from troupe.core.settings_paths import field_at, fields_at, without_tags
 from troupe.core.settings_sources import DELIMITER, config_path, variable_name
 from troupe.core.terminal_text import terminal_line
 
@@ -40,20 +41,6 @@ def undecodable(settings: Any) -> Iterator[str]:
             yield f"setting `{name}` is not UTF-8 ({_origin(settings.section, path[1:], field, {})})"
 
 
-def field_at(model: type[BaseModel], path: Sequence[str]) -> FieldInfo | None:
-    """The field behind names; None where there is none."""
-    field: FieldInfo | None = None
-    inside: Any = model
-    for name in path:
-        if not (isinstance(inside, type) and issubclass(inside, BaseModel)):
-            return field
-        field = inside.model_fields.get(name)
-        if field is None:
-            return None
-        inside = field.annotation
-    return field
-
-
 def origin_of(section: str, path: Sequence[str], aliases: Sequence[str] = ()) -> str:
     """The variable that sets a field, else the file."""
     names = {name.upper(): name for name in os.environ}
@@ -73,6 +60,7 @@ def aliases_of(field: FieldInfo | None) -> Sequence[str]:
 
 def _explained(model: Any, detail: ErrorDetails, given: Mapping[str, Any]) -> str:
     path = [_field_name(model, str(part)) if at == 0 else str(part) for at, part in enumerate(detail["loc"])]
+    path = without_tags(model, path)
     named = [part for part in path if not part.isdigit()]
     field = field_at(model, named)
     name = ".".join([model.section, *named]) + "".join(f"[{part}]" for part in path if part.isdigit())
@@ -134,13 +122,15 @@ def _origin(section: str, path: Sequence[str], field: FieldInfo | None, given: M
 
 
 def _shown(value: object, field: FieldInfo | None) -> str:
+    if isinstance(value, Mapping):  # it may have anything in it
+        return ":"
     if field is not None and holds_secret(field.annotation):
         return f" = {HIDDEN}:"
     if isinstance(value, str):
         text = repr(masked(value))
     elif isinstance(value, int | float | None):
         text = repr(value)
-    else:  # a table or a list may have anything in it
+    else:  # so may a list
         return ":"
     return f" = {text if len(text) <= _MAX_VALUE_CHARS else text[:_MAX_VALUE_CHARS] + '…'}:"
 
@@ -148,15 +138,14 @@ def _shown(value: object, field: FieldInfo | None) -> str:
 def _problem(model: Any, detail: ErrorDetails, path: Sequence[str]) -> str:
     kind = detail["type"]
     if kind == "extra_forbidden":
-        parent = field_at(model, path[:-1])
-        inside: Any = model if parent is None else parent.annotation
-        return f"there is no such setting; {suggestion(path[-1], inside.model_fields)}"
+        return f"there is no such setting; {suggestion(path[-1], fields_at(model, path[:-1]))}"
     if kind in _LIST_ERRORS:
         return _A_LIST
     if kind in _TABLE_ERRORS:
-        field = field_at(model, path)
-        fields: Sequence[str] = list(getattr(field.annotation if field else None, "model_fields", {}))
-        return _A_TABLE.format(field=fields[0] if fields else "name")
+        return _A_TABLE.format(field=next(iter(fields_at(model, path)), "name"))
+    if kind == "union_tag_invalid":
+        context = detail["ctx"]
+        return f"`{context['discriminator'].strip(chr(39))}` is {context['tag']!r}; known: {context['expected_tags']}"
     if kind == "string_unicode":
         return "is not UTF-8"
     problem = detail["msg"]

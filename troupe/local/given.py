@@ -40,6 +40,13 @@ class _Inference(ServiceSettings):
 
     server: _Server = _Server()
     triton_url: str = ""
+    backends: Mapping[str, Any] = {}
+
+    @property
+    def own_triton(self) -> str:
+        """Where the backend `triton` is, when somebody has said so."""
+        given = self.backends.get("triton")
+        return str(given.get("url", "") if isinstance(given, Mapping) else "") or self.triton_url
 
 
 class _Agents(ServiceSettings):

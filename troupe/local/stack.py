@@ -43,7 +43,7 @@ class Stack:
         self._at = {name: str(listen.reachable) for name, listen in self._listen.items()}
         self._redis_url = settings.redis_url or given.redis_url
         self._milvus_uri = settings.milvus_uri or given.agents.milvus_uri
-        self._triton_url = settings.triton_url or given.inference.triton_url
+        self._triton_url = settings.triton_url or given.inference.own_triton
 
     def programs(self) -> Sequence[Program]:
         """In the order of their start.
@@ -64,7 +64,7 @@ class Stack:
             redis,
             milvus,
             triton,
-            self._service("inference", {"TRITON_URL": self._triton_url or triton.address}),
+            self._service("inference", {"BACKENDS__TRITON__URL": self._triton_url or triton.address}),
             self._service("agents", {"MILVUS_URI": self._milvus_uri or milvus.address, "INFERENCE_ADDRESS": inference}),
             self._service("orchestrator", {"REDIS_URL": redis_url, **doors, **agents}),
             self._service("worker", {"REDIS_URL": redis_url, **agents}, module="orchestrator.worker"),
@@ -79,7 +79,7 @@ class Stack:
         pairs = {
             "redis_url": (self._settings.redis_url, next(filter(None, services), "")),
             "milvus_uri": (self._settings.milvus_uri, self._given.agents.milvus_uri),
-            "triton_url": (self._settings.triton_url, self._given.inference.triton_url),
+            "triton_url": (self._settings.triton_url, self._given.inference.own_triton),
         }
         unused = [name for name, (own, given) in pairs.items() if own and given not in ("", own)]
         return [f"`{name}` of the services is not used: the stack is told to use another" for name in unused]

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from pydantic import SecretStr
 
-from troupe.api.inference.v1.inference_service_pb2 import Embedding, FinishReason, GenerateRequest
+from troupe.api.inference.v1.inference_service_pb2 import Embedding, FinishReason, GenerateRequest, Model
 from troupe.core.errors import TroupeError
 from troupe.core.ids import new_id
 from troupe.inference.backends.backend import Embedded, Finished, Generated, TextDelta, ToolRequest
@@ -22,7 +22,9 @@ _MAX_WAITING_CHUNKS: Final = 64
 class GeminiBackend:
     """Speaks through google-genai; without retries, so that a refusal is known at once."""
 
-    def __init__(self, *, api_key: SecretStr, base_url: str | None) -> None:
+    def __init__(self, name: str, *, api_key: SecretStr, base_url: str | None, models: Sequence[Model]) -> None:
+        self.name = name
+        self.models = models
         self._client = LazyClient(api_key=api_key, base_url=base_url)
 
     async def generate(
@@ -59,6 +61,12 @@ class GeminiBackend:
         """See `Backend`. A key is all that can be known without a paid call."""
         del model
         return True
+
+    async def check(self) -> None:
+        """See `Backend`. Nothing can be known without a paid call."""
+
+    async def recover(self) -> None:
+        """See `Backend`. There is nothing to mend."""
 
     async def close(self) -> None:
         """See `Backend`."""

@@ -30,7 +30,7 @@ def from_http(code: int, message: str, details: Any, *, model: str) -> TroupeErr
     if code >= 500:
         return unavailable(message, model=model)
     if code in (401, 403) or "api key" in message.lower():  # a bad key is 400 API_KEY_INVALID
-        problem = f"{told}; check `inference.gemini_api_key` (GEMINI_API_KEY)"
+        problem = f"{told}; check the `api_key` of its backend in the settings, or GEMINI_API_KEY"
         return TroupeError(ErrorReason.ERROR_REASON_MODEL_REFUSED, problem, metadata=metadata)
     return TroupeError(
         ErrorReason.ERROR_REASON_MODEL_REFUSED, told, metadata=metadata, code=grpc.StatusCode.INVALID_ARGUMENT

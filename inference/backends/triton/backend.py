@@ -8,10 +8,11 @@ from typing import Any, Final
 from google.protobuf.json_format import MessageToDict
 
 from troupe.api.common.v1.error_pb2 import ErrorReason
-from troupe.api.inference.v1.inference_service_pb2 import Embedding, FinishReason, GenerateRequest
+from troupe.api.inference.v1.inference_service_pb2 import Embedding, FinishReason, GenerateRequest, Model
 from troupe.core.errors import TroupeError
 from troupe.inference.backends.backend import Embedded, Finished, Generated, TextDelta
 from troupe.inference.backends.triton.client import TritonClient
+from troupe.inference.backends.triton.model import TritonModel
 from troupe.inference.backends.triton.prompts import render
 from troupe.inference.backends.triton.recovery import Recovery
 from troupe.inference.backends.triton.tensors import (
@@ -22,7 +23,6 @@ from troupe.inference.backends.triton.tensors import (
     sampling_parameters,
     texts,
 )
-from troupe.inference.settings import TritonModel
 
 MAX_BATCH: Final = 64
 # Enough to keep the model busy while the last answer travels; more would only queue in Triton.
@@ -36,16 +36,21 @@ _REASONS: Final[Mapping[str, "FinishReason.ValueType"]] = {
 class TritonBackend:
     """Speaks the contract of Triton's vLLM backend to generators, and TEXT to EMBEDDING to embedders."""
 
-    def __init__(self, *, client: TritonClient, models: Mapping[str, TritonModel]) -> None:
+    def __init__(
+        self, name: str, *, client: TritonClient, models: Sequence[Model], settings: Mapping[str, TritonModel]
+    ) -> None:
+        """`settings` has one for each of the models."""
+        self.name = name
+        self.models = models
         self._client = client
-        self._models = models
+        self._settings = settings
         self._recovery = Recovery(client)
 
     async def generate(
         self, model: str, request: GenerateRequest, *, timeout_seconds: float | None
     ) -> AsyncGenerator[Generated, None]:
         """See `Backend`."""
-        settings = self._models[model]
+        settings = self._settings[model]
         parameters = sampling_parameters(request.sampling, default_max_tokens=settings.default_max_output_tokens)
         parameters.update(_constraints(model, settings, request))
         triton_request = generate_request(model, render(request.messages), parameters)
@@ -76,7 +81,7 @@ class TritonBackend:
                 ]
         except BaseExceptionGroup as failures:  # the first is the cause, the rest follow from it
             raise failures.exceptions[0] from None
-        return _embedded([task.result() for task in tasks], dimensions=self._models[model].dimensions)
+        return _embedded([task.result() for task in tasks], dimensions=self._settings[model].dimensions)
 
     async def ready(self, model: str) -> bool:
         """See `Backend`."""
@@ -86,15 +91,15 @@ class TritonBackend:
             return False
 
     async def check(self) -> None:
-        """Raises, for health, while Triton or one of its models does not answer."""
-        for model in self._models:
+        """See `Backend`."""
+        for model in self._settings:
             if not await self._client.model_ready(model):
                 raise ConnectionError(f"Triton at {self._client.url!r} has no ready model `{model}`")
             if model in self._recovery.lost:
                 raise ConnectionError(f"model `{model}` lost its process in Triton at {self._client.url!r}")
 
     async def recover(self) -> None:
-        """Brings back models that lose their process, until it is cancelled."""
+        """See `Backend`. Brings back models that lose their process."""
         await self._recovery.run()
 
     async def close(self) -> None:

@@ -21,9 +21,10 @@ _RELOAD_TIMEOUT_SECONDS: Final = 600.0
 class TritonClient:
     """One connection, kept and renewed by gRPC. Retries are the callers': they know what may be done twice."""
 
-    def __init__(self, url: str) -> None:
-        """`url` is `host:port` of Triton's gRPC endpoint."""
+    def __init__(self, url: str, *, setting: str) -> None:
+        """`url` is `host:port` of Triton's gRPC endpoint, `setting` the one that says so."""
         self.url = url
+        self._setting = setting
         self._channel = open_channel(url, retries=False)
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
 
@@ -32,7 +33,7 @@ class TritonClient:
         try:
             return await self._stub.ModelInfer(request, timeout=timeout_seconds)
         except grpc.aio.AioRpcError as error:
-            raise from_status(error, model=request.model_name, url=self.url) from None
+            raise from_status(error, model=request.model_name, url=self.url, setting=self._setting) from None
 
     async def stream(self, request: Any, *, timeout_seconds: float | None) -> AsyncGenerator[Any, None]:
         """The responses of a decoupled model; closing the iterator stops the model. Raises `TroupeError`.
@@ -51,7 +52,7 @@ class TritonClient:
                 if is_final(message.infer_response):
                     return
         except grpc.aio.AioRpcError as error:
-            raise from_status(error, model=request.model_name, url=self.url) from None
+            raise from_status(error, model=request.model_name, url=self.url, setting=self._setting) from None
         finally:
             call.cancel()  # leaving the loop above does not
 
@@ -62,7 +63,7 @@ class TritonClient:
                 service_pb2.ModelReadyRequest(name=model), timeout=_READY_TIMEOUT_SECONDS
             )
         except grpc.aio.AioRpcError as error:
-            raise from_status(error, model=model, url=self.url) from None
+            raise from_status(error, model=model, url=self.url, setting=self._setting) from None
         return bool(reply.ready)
 
     async def reload(self, model: str) -> None:
@@ -75,7 +76,7 @@ class TritonClient:
                 service_pb2.RepositoryModelLoadRequest(model_name=model), timeout=_RELOAD_TIMEOUT_SECONDS
             )
         except grpc.aio.AioRpcError as error:
-            raise from_status(error, model=model, url=self.url) from None
+            raise from_status(error, model=model, url=self.url, setting=self._setting) from None
 
     async def close(self) -> None:
         """Closes the connection."""

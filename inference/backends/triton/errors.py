@@ -20,8 +20,8 @@ _PROCESS_LOST: Final = "not healthy"
 _GONE: Final = ("unknown model", _PROCESS_LOST, "is not ready", "not found", "unhealthy", "restart")
 
 
-def from_status(error: grpc.aio.AioRpcError, *, model: str, url: str) -> TroupeError:
-    """The error that a call ended with."""
+def from_status(error: grpc.aio.AioRpcError, *, model: str, url: str, setting: str) -> TroupeError:
+    """The error that a call ended with; `setting` says where Triton is."""
     code, details = error.code(), error.details() or ""
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return _deadline(model)
@@ -35,7 +35,7 @@ def from_status(error: grpc.aio.AioRpcError, *, model: str, url: str) -> TroupeE
         return TroupeError(
             ErrorReason.ERROR_REASON_MODEL_UNAVAILABLE,
             f"model `{model}` cannot be reached: Triton at {url!r} does not answer ({details}); start it, or set"
-            " `inference.triton_url` to where it runs",
+            f" `{setting}` to where it runs",
             metadata={"model": model},
         )
     return from_words(details, model=model)

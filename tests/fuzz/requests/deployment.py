@@ -89,7 +89,7 @@ def _programs(at: Mapping[str, str], redis_url: str, milvus_uri: str) -> Mapping
             "troupe.inference",
             {
                 "TROUPE_INFERENCE__SERVER__LISTEN": at["inference"],
-                "TROUPE_INFERENCE__TRITON_URL": nobody,
+                "TROUPE_INFERENCE__BACKENDS__TRITON__URL": nobody,
                 "GEMINI_API_KEY": "",
             },
         ),

@@ -81,8 +81,8 @@ async def deployed(redis_server: Redis, tmp_path: Path) -> AsyncIterator[Deploym
     engine = Engine(redis_server, tmp_path)
     with engine.stack, ExitStack() as inference:
         env = {
-            "TROUPE_INFERENCE__TRITON_URL": "127.0.0.1:1",
-            "TROUPE_INFERENCE__TRITON_MODELS": json.dumps(MODELS),
+            "TROUPE_INFERENCE__BACKENDS__TRITON__URL": "127.0.0.1:1",
+            "TROUPE_INFERENCE__BACKENDS__TRITON__MODELS": json.dumps(MODELS),
         }
         address = inference.enter_context(inference_server(env, log=tmp_path / "inference.log"))
         engine.start_orchestrator(TROUPE_ORCHESTRATOR__INFERENCE_ADDRESS=address)

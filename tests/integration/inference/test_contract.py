@@ -17,7 +17,7 @@ ANSWER = "A dead worker's lease expires and its step is taken over by another wo
 
 @pytest.fixture
 async def triton(inference_address: str, triton_address: str) -> AsyncIterator[TritonClient]:
-    client = TritonClient(triton_address)
+    client = TritonClient(triton_address, setting="inference.backends.triton.url")
     yield client
     await client.close()
 

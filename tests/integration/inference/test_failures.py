@@ -38,7 +38,7 @@ async def _embeds(address: str) -> bool:
 async def test_the_service_starts_without_triton_and_finds_it_again_after_a_kill(
     own_triton: TritonServer, tmp_path: Path
 ) -> None:
-    env = {"TROUPE_INFERENCE__TRITON_URL": own_triton.address}
+    env = {"TROUPE_INFERENCE__BACKENDS__TRITON__URL": own_triton.address}
     with inference_server(env, log=tmp_path / "inference.log") as address:
         await until_health(address, serving=False)
         started = time.monotonic()
@@ -47,7 +47,7 @@ async def test_the_service_starts_without_triton_and_finds_it_again_after_a_kill
         assert error.reason == ErrorReason.ERROR_REASON_MODEL_UNAVAILABLE
         assert error.retryable
         assert own_triton.address in error.message
-        assert "inference.triton_url" in error.message
+        assert "inference.backends.triton.url" in error.message
         async with client(address) as stub:
             models = (await stub.ListModels(ListModelsRequest())).models
         assert not any(model.ready for model in models)
@@ -65,7 +65,7 @@ async def test_the_service_starts_without_triton_and_finds_it_again_after_a_kill
 
 
 async def test_killed_stubs_of_the_models_are_replaced(own_triton: TritonServer, tmp_path: Path) -> None:
-    env = {"TROUPE_INFERENCE__TRITON_URL": own_triton.address}
+    env = {"TROUPE_INFERENCE__BACKENDS__TRITON__URL": own_triton.address}
     with (
         running(own_triton.launch(), log=own_triton.log) as server,
         inference_server(env, log=tmp_path / "inference.log") as address,
@@ -114,8 +114,8 @@ async def test_a_taken_port_and_bad_settings_are_explained(inference_address: st
 async def test_cancelling_the_call_stops_the_model(endless_repository: Path, tmp_path: Path) -> None:
     triton = TritonServer(endless_repository, tmp_path)
     env = {
-        "TROUPE_INFERENCE__TRITON_URL": triton.address,
-        "TROUPE_INFERENCE__TRITON_MODELS": '{"endless": {"kind": "generator"}}',
+        "TROUPE_INFERENCE__BACKENDS__TRITON__URL": triton.address,
+        "TROUPE_INFERENCE__BACKENDS__TRITON__MODELS": '{"endless": {"kind": "generator"}}',
     }
     stopped = tmp_path / "stopped"
     request = ask("")

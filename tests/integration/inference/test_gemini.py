@@ -39,7 +39,7 @@ async def fake() -> AsyncIterator[FakeGemini]:
 
 @pytest.fixture
 async def gemini(fake: FakeGemini) -> AsyncIterator[GeminiBackend]:
-    backend = GeminiBackend(api_key=SecretStr(KEY), base_url=fake.url)
+    backend = GeminiBackend("gemini", models=[], api_key=SecretStr(KEY), base_url=fake.url)
     yield backend
     await backend.close()
 
@@ -147,7 +147,7 @@ async def test_an_answer_that_breaks_off_is_an_error(fake: FakeGemini, gemini: G
 
 
 async def test_an_unreachable_server_is_told_at_once(gemini: GeminiBackend, fake: FakeGemini) -> None:
-    backend = GeminiBackend(api_key=SecretStr(KEY), base_url="http://127.0.0.1:9")
+    backend = GeminiBackend("gemini", models=[], api_key=SecretStr(KEY), base_url="http://127.0.0.1:9")
     async with asyncio.timeout(15):  # most of it is the import of the client
         assert (await _error(backend)).reason == ErrorReason.ERROR_REASON_MODEL_UNAVAILABLE
     await backend.close()

@@ -1,21 +1,24 @@
 from collections.abc import AsyncGenerator, Sequence
 
 import pytest
-from pydantic import SecretStr
 
 from troupe.api.common.v1.error_pb2 import ErrorReason
-from troupe.api.inference.v1.inference_service_pb2 import Backend as BackendKind
-from troupe.api.inference.v1.inference_service_pb2 import GenerateRequest, ModelKind
+from troupe.api.inference.v1.inference_service_pb2 import GenerateRequest, Model, ModelKind
 from troupe.core.errors import TroupeError
 from troupe.core.settings import SettingsError
-from troupe.inference.backends.backend import Backend, Embedded, Generated
+from troupe.inference.backends.backend import Embedded, Generated
 from troupe.inference.catalog import Catalog
 from troupe.inference.limits import Concurrency
-from troupe.inference.settings import InferenceSettings
+
+GENERATOR, EMBEDDER = ModelKind.MODEL_KIND_GENERATOR, ModelKind.MODEL_KIND_EMBEDDER
 
 
-class NoBackend:
-    """Serves nothing."""
+class Listing:
+    """A backend that is only listed."""
+
+    def __init__(self, name: str, *models: Model) -> None:
+        self.name = name
+        self.models = models
 
     async def generate(
         self, model: str, request: GenerateRequest, *, timeout_seconds: float | None
@@ -29,42 +32,61 @@ class NoBackend:
     async def ready(self, model: str) -> bool:
         return False
 
+    async def check(self) -> None: ...
+
+    async def recover(self) -> None: ...
+
     async def close(self) -> None: ...
 
 
-def _catalog(settings: InferenceSettings, *, gemini: bool) -> Catalog:
-    backends: dict[BackendKind.ValueType, Backend] = {BackendKind.BACKEND_TRITON: NoBackend()}
-    if gemini:
-        backends[BackendKind.BACKEND_GEMINI] = NoBackend()
-    return Catalog(settings, backends=backends)
+QUOTING = Listing(
+    "own", Model(name="embedder", kind=EMBEDDER), Model(name="generator", kind=GENERATOR, extractive=True)
+)
+WRITING = Listing(
+    "rented",
+    Model(name="large", kind=GENERATOR),
+    Model(name="small", kind=GENERATOR),
+    Model(name="vectors", kind=EMBEDDER),
+)
 
 
-def test_the_extractive_generator_is_the_default_without_a_key() -> None:
-    catalog = _catalog(InferenceSettings(), gemini=False)
-    assert [entry.name for entry in catalog.entries()] == ["embedder", "generator"]
-    assert catalog.find("", ModelKind.MODEL_KIND_GENERATOR).name == "generator"
-    assert catalog.find("", ModelKind.MODEL_KIND_EMBEDDER).name == "embedder"
+def default(catalog: Catalog, kind: "ModelKind.ValueType") -> str:
+    return catalog.find("", kind).name
 
 
-def test_gemini_is_the_default_with_a_key() -> None:
-    catalog = _catalog(InferenceSettings(gemini_api_key=SecretStr("key")), gemini=True)
-    assert catalog.find("", ModelKind.MODEL_KIND_GENERATOR).name == "gemini-2.5-flash"
-    assert catalog.find("", ModelKind.MODEL_KIND_EMBEDDER).name == "embedder"
+def test_a_generator_that_writes_is_the_default_before_one_that_quotes() -> None:
+    assert default(Catalog([QUOTING]), GENERATOR) == "generator"
+    for backends in ([QUOTING, WRITING], [WRITING, QUOTING]):
+        assert default(Catalog(backends), GENERATOR) == "large"
+    both = Listing("both", *QUOTING.models, Model(name="chat", kind=GENERATOR))
+    assert default(Catalog([both]), GENERATOR) == "generator"
 
 
-def test_a_named_default_wins() -> None:
-    settings = InferenceSettings(default_generator="generator")
-    assert _catalog(settings, gemini=True).find("", ModelKind.MODEL_KIND_GENERATOR).name == "generator"
+def test_the_first_embedder_is_the_default() -> None:
+    assert default(Catalog([QUOTING, WRITING]), EMBEDDER) == "embedder"
+    assert default(Catalog([WRITING, QUOTING]), EMBEDDER) == "vectors"
+
+
+def test_a_named_default_wins_and_is_the_only_one() -> None:
+    catalog = Catalog([QUOTING, WRITING], default_generator="small", default_embedder="vectors")
+    assert [entry.name for entry in catalog.entries() if entry.description.default] == ["small", "vectors"]
 
 
 def test_a_default_that_is_not_offered_is_refused() -> None:
-    with pytest.raises(SettingsError, match=r"default_generator.*'gemini-2.5-pro'.*offered: generator"):
-        _catalog(InferenceSettings(default_generator="gemini-2.5-pro"), gemini=False)
+    with pytest.raises(SettingsError, match=r"default_generator.*'large'.*offered: generator"):
+        Catalog([QUOTING], default_generator="large")
+    with pytest.raises(SettingsError, match=r"default_embedder.*'generator'.*offered: embedder"):
+        Catalog([QUOTING], default_embedder="generator")
+
+
+def test_a_name_is_served_once() -> None:
+    with pytest.raises(SettingsError, match=r"`own` and `second` both serve a model 'generator'"):
+        Catalog([QUOTING, Listing("second", Model(name="generator", kind=GENERATOR))])
 
 
 def test_unknown_models_are_told_with_those_on_offer() -> None:
     with pytest.raises(TroupeError, match="'other'; offered: `generator`") as caught:
-        _catalog(InferenceSettings(), gemini=False).find("other", ModelKind.MODEL_KIND_GENERATOR)
+        Catalog([QUOTING]).find("other", GENERATOR)
     assert caught.value.reason == ErrorReason.ERROR_REASON_MODEL_NOT_FOUND
 
 

@@ -22,7 +22,7 @@ VALUES = {
     "BACKENDS": '["10.0.0.1:7001"]',
     "REDIS_URL": "redis://me:secret@10.0.0.1:7002/3",
     "MILVUS_URI": "http://10.0.0.1:7003",
-    "TRITON_URL": "10.0.0.1:7004",
+    "BACKENDS__TRITON__URL": "10.0.0.1:7004",
     "INFERENCE_ADDRESS": "10.0.0.1:7005",
     "MEMORY_ADDRESS": "10.0.0.1:7006",
 }
@@ -99,7 +99,7 @@ def test_the_file_counts_as_the_variables_do(tmp_path: Path, monkeypatch: pytest
 def test_servers_that_run_already_are_not_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TROUPE_WORKER__REDIS_URL", "redis://:secret@a:1,b:2")
     monkeypatch.setenv("TROUPE_AGENTS__MILVUS_URI", "http://m")
-    monkeypatch.setenv("TROUPE_INFERENCE__TRITON_URL", "unix:/run/triton.sock")
+    monkeypatch.setenv("TROUPE_INFERENCE__BACKENDS__TRITON__URL", "unix:/run/triton.sock")
     made = programs(tmp_path)
     where = {name: made[name].address for name in ("redis", "milvus", "triton")}
     assert where == {"redis": "a:1", "milvus": "m:19530", "triton": "unix:/run/triton.sock"}

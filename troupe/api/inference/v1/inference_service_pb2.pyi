@@ -116,7 +116,7 @@ class _Backend:
 class _BackendEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Backend.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     BACKEND_UNSPECIFIED: _Backend.ValueType  # 0
-    """Never sent."""
+    """A kind that has no value here: `Model.backend_name` tells what it is called."""
     BACKEND_TRITON: _Backend.ValueType  # 1
     """NVIDIA Triton."""
     BACKEND_GEMINI: _Backend.ValueType  # 2
@@ -126,7 +126,7 @@ class Backend(_Backend, metaclass=_BackendEnumTypeWrapper):
     """What serves a model."""
 
 BACKEND_UNSPECIFIED: Backend.ValueType  # 0
-"""Never sent."""
+"""A kind that has no value here: `Model.backend_name` tells what it is called."""
 BACKEND_TRITON: Backend.ValueType  # 1
 """NVIDIA Triton."""
 BACKEND_GEMINI: Backend.ValueType  # 2
@@ -562,12 +562,13 @@ class Model(_message.Message):
     DIMENSIONS_FIELD_NUMBER: _builtins.int
     INPUT_PRICE_USD_MICROS_PER_MILLION_TOKENS_FIELD_NUMBER: _builtins.int
     OUTPUT_PRICE_USD_MICROS_PER_MILLION_TOKENS_FIELD_NUMBER: _builtins.int
+    BACKEND_NAME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name by which requests ask for it."""
     kind: Global___ModelKind.ValueType
     """What it can do."""
     backend: Global___Backend.ValueType
-    """What serves it."""
+    """Kind of what serves it; unset for a kind that has no value here."""
     ready: _builtins.bool
     """Whether it can be called now."""
     default: _builtins.bool
@@ -580,6 +581,8 @@ class Model(_message.Message):
     """Price of a million input tokens, in millionths of a US dollar."""
     output_price_usd_micros_per_million_tokens: _builtins.int
     """Price of a million output tokens, in millionths of a US dollar."""
+    backend_name: _builtins.str
+    """Name that the settings of the inference service give to what serves it; two backends may be of one kind."""
     def __init__(
         self,
         *,
@@ -592,10 +595,11 @@ class Model(_message.Message):
         dimensions: _builtins.int = ...,
         input_price_usd_micros_per_million_tokens: _builtins.int = ...,
         output_price_usd_micros_per_million_tokens: _builtins.int = ...,
+        backend_name: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backend", b"backend", "default", b"default", "dimensions", b"dimensions", "extractive", b"extractive", "input_price_usd_micros_per_million_tokens", b"input_price_usd_micros_per_million_tokens", "kind", b"kind", "name", b"name", "output_price_usd_micros_per_million_tokens", b"output_price_usd_micros_per_million_tokens", "ready", b"ready"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backend", b"backend", "backend_name", b"backend_name", "default", b"default", "dimensions", b"dimensions", "extractive", b"extractive", "input_price_usd_micros_per_million_tokens", b"input_price_usd_micros_per_million_tokens", "kind", b"kind", "name", b"name", "output_price_usd_micros_per_million_tokens", b"output_price_usd_micros_per_million_tokens", "ready", b"ready"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
