@@ -28,7 +28,7 @@ def test_one_triton_is_there_unless_backends_are_given(monkeypatch: pytest.Monke
     assert list(loaded(monkeypatch, BACKENDS__GEMINI__API_KEY="k").all_backends()) == ["gemini"]
 
 
-def test_a_backend_is_of_the_kind_that_it_says_or_is_named_for(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_backend_is_of_the_kind_that_it_says_or_is_named_for(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = loaded(
         monkeypatch,
         BACKENDS__TRITON__URL="cpu:8001",
