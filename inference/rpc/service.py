@@ -26,6 +26,7 @@ from troupe.inference.backends.backend import Finished, Generated, TextDelta
 from troupe.inference.catalog import Catalog, Entry
 from troupe.inference.limits import Concurrency
 from troupe.inference.pricing import cost_usd_micros
+from troupe.inference.schemas import ResponseSchema
 from troupe.inference.settings import LimitSettings
 
 _Context = grpc.aio.ServicerContext[Any, Any]
@@ -45,8 +46,11 @@ class InferenceService(InferenceServiceServicer):
         entry = self._catalog.find(request.model, ModelKind.MODEL_KIND_GENERATOR)
         if request.sampling.max_output_tokens > self._limits.max_output_tokens:
             raise invalid("sampling.max_output_tokens", f"must be at most {self._limits.max_output_tokens}")
+        schema = ResponseSchema(request.response_schema) if request.HasField("response_schema") else None
         with self._generations.slot(), bound(model=entry.name, **_ids(request)):
             generated = entry.backend.generate(entry.name, request, timeout_seconds=context.time_remaining())
+            if schema is not None:
+                generated = schema.follow(generated, model=entry.name)
             async with aclosing(generated) as events:
                 async for event in events:
                     yield _response(entry, event)

@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from google.protobuf.json_format import MessageToDict, ParseDict
+from google.protobuf.json_format import ParseDict
 from google.protobuf.struct_pb2 import Struct
 
 from troupe.api.inference.v1.inference_service_pb2 import FinishReason, GenerateRequest, Message, Role, ToolCall
+from troupe.inference.schemas import as_json
 
 _REASONS: Final[Mapping[str, "FinishReason.ValueType"]] = {
     "STOP": FinishReason.FINISH_REASON_STOP,
@@ -41,7 +42,7 @@ def configuration(request: GenerateRequest) -> dict[str, Any]:
         config["tools"] = [{"function_declarations": [_declaration(tool) for tool in request.tools]}]
     if request.HasField("response_schema"):
         config["response_mime_type"] = "application/json"
-        config["response_json_schema"] = MessageToDict(request.response_schema)
+        config["response_json_schema"] = as_json(request.response_schema, field="response_schema")
     return config
 
 
@@ -80,14 +81,18 @@ def _parts(message: Message, names: Mapping[str, str]) -> list[dict[str, Any]]:
         name = names.get(message.tool_call_id, message.tool_call_id)
         return [{"function_response": {"name": name, "response": {"result": message.text}}}]
     parts: list[dict[str, Any]] = [{"text": message.text}] if message.text else []
-    parts += [{"function_call": {"name": c.name, "args": MessageToDict(c.arguments)}} for c in message.tool_calls]
+    parts += [{"function_call": {"name": c.name, "args": _arguments(c)}} for c in message.tool_calls]
     return parts
+
+
+def _arguments(call: ToolCall) -> dict[str, Any]:
+    return as_json(call.arguments, field="messages.tool_calls.arguments")
 
 
 def _declaration(tool: Any) -> dict[str, Any]:
     declaration = {"name": tool.name, "description": tool.description}
     if tool.HasField("parameters"):
-        declaration["parameters_json_schema"] = MessageToDict(tool.parameters)
+        declaration["parameters_json_schema"] = as_json(tool.parameters, field="tools.parameters")
     return declaration
 
 

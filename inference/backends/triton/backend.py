@@ -5,15 +5,14 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, Final
 
-from google.protobuf.json_format import MessageToDict
-
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.api.inference.v1.inference_service_pb2 import Embedding, FinishReason, GenerateRequest, Model
 from troupe.core.errors import TroupeError
 from troupe.inference.backends.backend import Embedded, Finished, Generated, TextDelta
 from troupe.inference.backends.triton.client import TritonClient
+from troupe.inference.backends.triton.dialects import DIALECTS
 from troupe.inference.backends.triton.model import TritonModel
-from troupe.inference.backends.triton.prompts import render
+from troupe.inference.backends.triton.prompts import Prompts
 from troupe.inference.backends.triton.recovery import Recovery
 from troupe.inference.backends.triton.tensors import (
     embed_request,
@@ -23,6 +22,7 @@ from troupe.inference.backends.triton.tensors import (
     sampling_parameters,
     texts,
 )
+from troupe.inference.schemas import as_json
 
 MAX_BATCH: Final = 64
 # Enough to keep the model busy while the last answer travels; more would only queue in Triton.
@@ -30,7 +30,10 @@ _BATCHES_IN_FLIGHT: Final = 3
 _REASONS: Final[Mapping[str, "FinishReason.ValueType"]] = {
     "stop": FinishReason.FINISH_REASON_STOP,
     "length": FinishReason.FINISH_REASON_LENGTH,
+    "content_filter": FinishReason.FINISH_REASON_BLOCKED,
 }
+# What a response says that is not the last.
+_NOT_YET: Final = ("", "None")
 
 
 class TritonBackend:
@@ -45,6 +48,7 @@ class TritonBackend:
         self._client = client
         self._settings = settings
         self._recovery = Recovery(client)
+        self._prompts = Prompts(client, settings)
 
     async def generate(
         self, model: str, request: GenerateRequest, *, timeout_seconds: float | None
@@ -53,8 +57,8 @@ class TritonBackend:
         settings = self._settings[model]
         parameters = sampling_parameters(request.sampling, default_max_tokens=settings.default_max_output_tokens)
         parameters.update(_constraints(model, settings, request))
-        triton_request = generate_request(model, render(request.messages), parameters)
-        tally = _Tally()
+        triton_request = generate_request(model, await self._prompts.render(model, request.messages), parameters)
+        tally = _Tally(model)
         stream = self._client.stream(triton_request, timeout_seconds=timeout_seconds)
         with self._recovery.watching(model):
             async with aclosing(stream) as responses:
@@ -110,8 +114,9 @@ class TritonBackend:
 class _Tally:
     """What the responses of one request add up to."""
 
-    def __init__(self) -> None:
-        self._reason = FinishReason.FINISH_REASON_STOP
+    def __init__(self, model: str) -> None:
+        self._model = model
+        self._reason = ""
         self._input_tokens = 0
         self._output_tokens = 0
 
@@ -122,12 +127,19 @@ class _Tally:
         if raw := tensors.get("num_output_tokens"):
             self._output_tokens += int(numbers(raw, "UINT32").sum())
         for reason in texts(tensors.get("finish_reason", b"")):
-            self._reason = _REASONS.get(reason, self._reason)
+            self._reason = self._reason if reason in _NOT_YET else reason
         return "".join(texts(tensors.get("text_output", b"")))
 
     def finished(self) -> Finished:
-        """The end."""
-        return Finished(self._reason, self._input_tokens, self._output_tokens)
+        """The end; raises MODEL_UNAVAILABLE when the model did not come to one of those that answers have."""
+        if (reason := _REASONS.get(self._reason)) is None:
+            how = f"with {self._reason!r}" if self._reason else "without saying why"
+            raise TroupeError(
+                ErrorReason.ERROR_REASON_MODEL_UNAVAILABLE,
+                f"model `{self._model}` broke off its answer {how}",
+                metadata={"model": self._model},
+            )
+        return Finished(reason, self._input_tokens, self._output_tokens)
 
 
 def _constraints(model: str, settings: TritonModel, request: GenerateRequest) -> dict[str, Any]:
@@ -137,7 +149,7 @@ def _constraints(model: str, settings: TritonModel, request: GenerateRequest) ->
         return {}
     if settings.extractive:
         raise _refused(model, "quotes its sources and cannot follow a response schema; name a language model")
-    return {"structured_outputs": {"json": MessageToDict(request.response_schema)}}
+    return dict(DIALECTS[settings.dialect].schema(as_json(request.response_schema, field="response_schema")))
 
 
 def _refused(model: str, problem: str) -> TroupeError:

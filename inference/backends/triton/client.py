@@ -4,7 +4,7 @@ tritonclient's own asyncio client is not used: it hides the end of streams, turn
 cancellations and loses the ids and codes of errors (triton-inference-server/client, 2.73).
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any, Final
 
 import grpc.aio
@@ -65,6 +65,16 @@ class TritonClient:
         except grpc.aio.AioRpcError as error:
             raise from_status(error, model=model, url=self.url, setting=self._setting) from None
         return bool(reply.ready)
+
+    async def parameters(self, model: str) -> Mapping[str, str]:
+        """The parameters in the model's `config.pbtxt`; raises `TroupeError`."""
+        try:
+            reply = await self._stub.ModelConfig(
+                service_pb2.ModelConfigRequest(name=model), timeout=_READY_TIMEOUT_SECONDS
+            )
+        except grpc.aio.AioRpcError as error:
+            raise from_status(error, model=model, url=self.url, setting=self._setting) from None
+        return {name: value.string_value for name, value in reply.config.parameters.items()}
 
     async def reload(self, model: str) -> None:
         """Unloads a model and loads it again; raises `TroupeError`, also where Triton does not let clients do so."""

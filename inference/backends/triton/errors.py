@@ -1,5 +1,6 @@
 """What went wrong in Triton, as errors that callers can act on."""
 
+import re
 from datetime import timedelta
 from typing import Final
 
@@ -7,7 +8,7 @@ import grpc
 import grpc.aio
 
 from troupe.api.common.v1.error_pb2 import ErrorReason
-from troupe.core.errors import TroupeError, says_too_large
+from troupe.core.errors import TroupeError, invalid, says_too_large
 
 # Value of `cause` in the metadata of errors of a model that is loaded, but whose process is gone.
 PROCESS_LOST: Final = "process_lost"
@@ -17,6 +18,10 @@ _QUEUE_FULL: Final = "exceeds maximum queue size"
 _QUEUE_TIMEOUT: Final = "request timeout expired"
 _CANCELLED: Final = "cancelled"
 _PROCESS_LOST: Final = "not healthy"
+# Of vLLM, of llama.cpp and of TensorRT-LLM.
+_TOO_LONG: Final = re.compile(
+    r"maximum (?:context|model) length|available context size|max_input_len|exceed_context_size", re.IGNORECASE
+)
 _GONE: Final = ("unknown model", _PROCESS_LOST, "is not ready", "not found", "unhealthy", "restart")
 
 
@@ -44,6 +49,8 @@ def from_status(error: grpc.aio.AioRpcError, *, model: str, url: str, setting: s
 def from_words(problem: str, *, model: str) -> TroupeError:
     """The error that Triton put into a response."""
     lower = problem.lower()
+    if _TOO_LONG.search(problem):
+        return _too_long(problem, model)
     if _QUEUE_FULL in lower:
         return _busy(model, f"the queue of model `{model}` is full")
     if _QUEUE_TIMEOUT in lower:
@@ -57,6 +64,12 @@ def from_words(problem: str, *, model: str) -> TroupeError:
             metadata={"model": model, "cause": PROCESS_LOST if _PROCESS_LOST in lower else "not_ready"},
         )
     return TroupeError(ErrorReason.ERROR_REASON_MODEL_REFUSED, f"model `{model}`: {problem}", metadata={"model": model})
+
+
+def _too_long(problem: str, model: str) -> TroupeError:
+    numbers = sorted({int(number) for number in re.findall(r"\d{2,9}", problem)})
+    sizes = f": {numbers[-1]} tokens, where it takes {numbers[0]}" if len(numbers) == 2 else ""
+    return invalid("messages", f"are longer than model `{model}` can read{sizes}; shorten them")
 
 
 def _busy(model: str, problem: str) -> TroupeError:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.api.inference.v1.inference_service_pb2 import Message, Role, Sampling
 from troupe.inference.backends.triton.errors import PROCESS_LOST, from_words
-from troupe.inference.backends.triton.prompts import render
+from troupe.inference.backends.triton.prompts import plain
 from troupe.inference.backends.triton.tensors import (
     embed_request,
     generate_request,
@@ -56,7 +56,7 @@ def test_system_texts_come_first() -> None:
         Message(role=Role.ROLE_SYSTEM, text="Be brief."),
         Message(role=Role.ROLE_USER),
     ]
-    assert render(messages) == "Be brief.\n\nQuestion: Which?\n\nAssistant: That one."
+    assert plain(messages) == "Be brief.\n\nQuestion: Which?\n\nAssistant: That one."
 
 
 @pytest.mark.parametrize(
@@ -67,6 +67,12 @@ def test_system_texts_come_first() -> None:
         ("Request was cancelled", "CANCELLED"),
         ("Request for unknown model: 'x' is not found", "MODEL_UNAVAILABLE"),
         ("Stub process 'generator_0_0' is not healthy.", "MODEL_UNAVAILABLE"),
+        (
+            '{"error":{"code":400,"message":"request (2101 tokens) exceeds the available context size (2048 tokens)"}}',
+            "INVALID_REQUEST",
+        ),
+        ("The decoder prompt (length 9000) is longer than the maximum model length of 8192.", "INVALID_REQUEST"),
+        ("This model's maximum context length is 4096 tokens. However, you requested 5000 tokens", "INVALID_REQUEST"),
         ("unexpected shape for input 'TEXT'", "MODEL_REFUSED"),
     ],
 )
