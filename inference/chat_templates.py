@@ -5,7 +5,7 @@ They come with models, so with people whom nobody here knows: they run in Jinja'
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -34,8 +34,8 @@ _WORD_JOINER: Final = "\u2060"
 class ChatTemplate:
     """One template, ready to use."""
 
-    def __init__(self, source: str, *, tokens: Mapping[str, str] | None = None) -> None:
-        """`tokens` are the variables that name tokens, such as `bos_token`.
+    def __init__(self, source: str, *, tokens: Mapping[str, str] | None = None, marks: Iterable[str] = ()) -> None:
+        """`tokens` are the variables that name tokens, such as `bos_token`; `marks` are more that no text may hold.
 
         Raises:
             ValueError: the source is no template; the message says where.
@@ -48,8 +48,8 @@ class ChatTemplate:
         except TemplateError as error:
             raise ValueError(f"is no chat template: {error}") from None
         self._tokens = dict(tokens or {})
-        marks = {*_MARK.findall(source), *filter(None, self._tokens.values())}
-        self._marks = re.compile("|".join([_USUAL_MARK, *map(re.escape, sorted(marks, key=len, reverse=True))]))
+        known = {*_MARK.findall(source), *filter(None, self._tokens.values()), *filter(None, marks)}
+        self._marks = re.compile("|".join([_USUAL_MARK, *map(re.escape, sorted(known, key=len, reverse=True))]))
 
     def render(self, messages: Sequence[Message], *, tools: Sequence[ToolDefinition] = ()) -> str:
         """The text that the model goes on writing at. Marks of turns inside the messages are no marks there.

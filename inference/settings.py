@@ -11,7 +11,7 @@ from troupe.core.settings import GrpcTarget, ServiceSettings, SettingsError
 from troupe.core.settings_view import print_sections
 from troupe.inference.backends.gemini.settings import GeminiSettings
 from troupe.inference.backends.kinds import AnyBackend
-from troupe.inference.backends.settings import BackendSettings, ModelSettings
+from troupe.inference.backends.settings import BackendSettings, ModelSettings, table_of
 from troupe.inference.backends.triton.model import TritonModel
 from troupe.inference.backends.triton.settings import TritonSettings
 
@@ -28,7 +28,8 @@ def _of_their_name(backends: Any) -> Any:
     """A backend that does not say its kind is of the kind that it is named for."""
     if not isinstance(backends, Mapping):
         return backends
-    return {name: {"kind": name, **given} if isinstance(given, Mapping) else given for name, given in backends.items()}
+    tables = {name: table_of(given) for name, given in backends.items()}
+    return {name: {"kind": name, **given} if isinstance(given, Mapping) else given for name, given in tables.items()}
 
 
 def _backend_name(name: str) -> str:

@@ -19,6 +19,14 @@ _KINDS: Final[Mapping[str, "ModelKind.ValueType"]] = {
 }
 
 
+def table_of(value: Any) -> Any:
+    """A table inside a table of many, which comes from a variable as its text; what is none is left as it is."""
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except (ValueError, RecursionError):
+        return value
+
+
 class ModelPrice(BaseModel):
     """What a model costs, in millionths of a US dollar for a million tokens."""
 
@@ -36,6 +44,8 @@ class ModelSettings(BaseModel):
     kind: Literal["generator", "embedder"] = "generator"
     dimensions: int = Field(default=0, ge=0, description="components of its vectors; embedders only")
     price: ModelPrice = ModelPrice()
+    description: str = Field(default="", description="what a caller should know before asking for it")
+    only_by_name: bool = Field(default=False, description="never the default, whatever else is offered")
 
     def described(self, name: str) -> Model:
         """The model as `ListModels` tells it; the backend adds what else it knows."""
@@ -43,6 +53,8 @@ class ModelSettings(BaseModel):
             name=name,
             kind=_KINDS[self.kind],
             dimensions=self.dimensions,
+            description=self.description,
+            only_by_name=self.only_by_name,
             input_price_usd_micros_per_million_tokens=self.price.input_usd_micros_per_million_tokens,
             output_price_usd_micros_per_million_tokens=self.price.output_usd_micros_per_million_tokens,
         )
@@ -58,12 +70,8 @@ class BackendSettings(BaseModel, ABC):
 
     @field_validator("models", mode="before")
     @classmethod
-    def _from_a_variable(cls, models: Any) -> Any:
-        """A variable deep inside a table of many comes as its text."""
-        try:
-            return json.loads(models) if isinstance(models, str) else models
-        except ValueError:
-            return models
+    def _read(cls, models: Any) -> Any:
+        return table_of(models)
 
     @abstractmethod
     def open(self, name: str) -> Backend:

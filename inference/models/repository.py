@@ -9,31 +9,44 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from google.protobuf.text_encoding import CEscape
+
 import troupe.core.text
+from troupe.inference.models.chat_cache import CachedChat, cached_chat
 from troupe.inference.models.settings import WEIGHT_FILES
 
 SOURCE: Final = Path(__file__).parent
 # How the project reads text goes along under its own name, so that Triton's interpreter needs no more of the project.
 SHARED: Final = Path(troupe.core.text.__file__).parent
 # Packages that stand beside a model's `model.py`.
-PACKAGES: Final[Mapping[str, Sequence[str]]] = {"embedder": ["minilm"], "generator": ["minilm", "extractive"]}
+PACKAGES: Final[Mapping[str, Sequence[str]]] = {
+    "embedder": ["minilm"],
+    "generator": ["minilm", "extractive", "vllm_contract"],
+    "chat": ["completion", "vllm_contract"],
+}
 _MARKER: Final = "repository.json"
 
 
-def prepare(target: Path, *, weights: Path, cache: Path) -> bool:
+def prepare(target: Path, *, weights: Path, cache: Path, chat_weights: Path | None = None) -> bool:
     """Makes `target` the model repository of this version; False when it already was.
 
-    The folder appears whole or not at all. The ONNX graph is built once per content of `weights` and kept in `cache`.
+    The folder appears whole or not at all. The ONNX graph is built once per content of `weights`, the language model is
+    requantised once per content of `chat_weights`, a GGUF file, and both are kept in `cache`. Without `chat_weights`
+    there is no `chat`.
     """
-    fingerprint = _fingerprint(weights)
+    fingerprint = _fingerprint(weights, chat_weights)
     if _read_marker(target) == fingerprint:
         return False
     graph = _cached_graph(weights, cache)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as scratch:
         fresh = Path(scratch) / "fresh"
-        for model, packages in PACKAGES.items():
-            _copy_model(fresh / model, packages, graph=graph, tokenizer=weights / "tokenizer.json")
+        for model in ("embedder", "generator"):
+            version = _copy_model(fresh / model)
+            shutil.copy(weights / "tokenizer.json", version)
+            _link(graph, version / "minilm.onnx")
+        if chat_weights is not None:
+            _add_chat(fresh / "chat", cached_chat(chat_weights, cache))
         (fresh / _MARKER).write_text(json.dumps({"fingerprint": fingerprint}))
         _replace(target, fresh, aside=Path(scratch) / "old")
     return True
@@ -49,7 +62,9 @@ def _replace(target: Path, fresh: Path, *, aside: Path) -> None:
             raise
 
 
-def _copy_model(target: Path, packages: Sequence[str], *, graph: Path, tokenizer: Path) -> None:
+def _copy_model(target: Path) -> Path:
+    """The folder of its one version, with its code."""
+    packages = PACKAGES[target.name]
     source = SOURCE / target.name
     version = target / "1"
     version.mkdir(parents=True)
@@ -59,8 +74,18 @@ def _copy_model(target: Path, packages: Sequence[str], *, graph: Path, tokenizer
         shutil.copytree(SOURCE / package, version / package, ignore=shutil.ignore_patterns("__pycache__"))
     if "extractive" in packages:
         _copy_shared(version / "troupe")
-    shutil.copy(tokenizer, version / "tokenizer.json")
-    _link(graph, version / "minilm.onnx")
+    return version
+
+
+def _add_chat(target: Path, cached: "CachedChat") -> None:
+    version = _copy_model(target)
+    _link(cached.weights, version / "model.gguf")
+    parameters = "".join(
+        f'parameters {{ key: "{name}" value: {{ string_value: "{CEscape(value, as_utf8=True)}" }} }}\n'
+        for name, value in cached.parameters().items()
+    )
+    with (target / "config.pbtxt").open("a") as config:
+        config.write(f"# How the weights want conversations written.\n{parameters}")
 
 
 def _copy_shared(target: Path) -> None:
@@ -91,17 +116,19 @@ def _cached_graph(weights: Path, cache: Path) -> Path:
     return graph
 
 
-def _fingerprint(weights: Path) -> str:
+def _fingerprint(weights: Path, chat_weights: Path | None) -> str:
     """Changes with the source files' content and with the size or time of the weights, which are too large to read."""
     digest = hashlib.sha256(_hash_files(sorted(_sources())).encode())
-    for name in WEIGHT_FILES:
-        stat = (weights / name).stat()
-        digest.update(f"{weights / name} {stat.st_size} {stat.st_mtime_ns}".encode())
+    for path in (*(weights / name for name in WEIGHT_FILES), *([chat_weights] if chat_weights else ())):
+        stat = path.stat()
+        digest.update(f"{path} {stat.st_size} {stat.st_mtime_ns}".encode())
     return digest.hexdigest()
 
 
 def _sources() -> Iterator[Path]:
     yield SOURCE / "minilm_graph.py"
+    yield SOURCE / "chat_cache.py"
+    yield SOURCE / "gguf_weights.py"
     yield from SHARED.rglob("*.py")
     for folder in {*PACKAGES, *(package for packages in PACKAGES.values() for package in packages)}:
         yield from (SOURCE / folder).rglob("*.py")

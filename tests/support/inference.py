@@ -1,5 +1,6 @@
 """A real inference service in front of the real tritonserver."""
 
+import json
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -14,6 +15,7 @@ from tests.support.processes import running, until
 from troupe.api.inference.v1.inference_service_pb2_grpc import InferenceServiceStub
 from troupe.core.channels import open_channel
 from troupe.local.launch import Launch, free_port
+from troupe.local.servers.chat import chat_can_run
 
 if TYPE_CHECKING:  # a name of the stub file only
     from troupe.api.inference.v1.inference_service_pb2_grpc import InferenceServiceAsyncStub
@@ -37,7 +39,16 @@ def inference_server(env: Mapping[str, str], *, log: Path) -> Iterator[str]:
 def inference_process(triton_address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of an inference service, which may not be ready yet."""
     log = tmp_path_factory.mktemp("inference") / "inference.log"
-    with inference_server({"TROUPE_INFERENCE__BACKENDS__TRITON__URL": triton_address}, log=log) as address:
+    env = {"TROUPE_INFERENCE__BACKENDS__TRITON__URL": triton_address}
+    if chat_can_run(own_weights=False):
+        env["TROUPE_INFERENCE__BACKENDS__CHAT"] = json.dumps(
+            {
+                "kind": "triton",
+                "url": triton_address,
+                "models": {"chat": {"kind": "generator", "only_by_name": True, "description": "tiny"}},
+            }
+        )
+    with inference_server(env, log=log) as address:
         yield address
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.processes import running
 from troupe.inference.models.repository import prepare
-from troupe.inference.models.settings import ModelsSettings, weights_folder
+from troupe.inference.models.settings import ModelsSettings, chat_weights_file, weights_folder
 from troupe.local.launch import Launch, free_port
 from troupe.local.servers.triton import clean_shared_memory, triton_launch
 
@@ -21,7 +21,8 @@ def model_repository() -> Path:
     settings = ModelsSettings.load()
     checkout = hashlib.sha256(str(Path(__file__).resolve()).encode()).hexdigest()[:8]  # checkouts must not share one
     repository = settings.cache.expanduser() / f"test-repository-{checkout}"
-    prepare(repository, weights=weights_folder(settings), cache=settings.cache)
+    chat = chat_weights_file(settings)
+    prepare(repository, weights=weights_folder(settings), cache=settings.cache, chat_weights=chat)
     return repository
 
 

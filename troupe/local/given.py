@@ -49,6 +49,13 @@ class _Inference(ServiceSettings):
         return str(given.get("url", "") if isinstance(given, Mapping) else "") or self.triton_url
 
 
+class _Models(ServiceSettings):
+    section: ClassVar[str] = "models"
+    model_config = _IGNORE
+
+    chat_weights: Path | None = None
+
+
 class _Agents(ServiceSettings):
     section: ClassVar[str] = "agents"
     model_config = _IGNORE
@@ -94,6 +101,7 @@ class Given:
     """The services' own settings."""
 
     inference: _Inference
+    models: _Models
     agents: _Agents
     orchestrator: _Orchestrator
     worker: _Worker
@@ -106,7 +114,9 @@ class Given:
         Raises:
             SettingsError: one cannot be.
         """
-        return cls(_Inference.load(), _Agents.load(), _Orchestrator.load(), _Worker.load(), _Gateway.load())
+        return cls(
+            _Inference.load(), _Models.load(), _Agents.load(), _Orchestrator.load(), _Worker.load(), _Gateway.load()
+        )
 
     @property
     def listen(self) -> Mapping[str, HostPort]:

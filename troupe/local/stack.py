@@ -15,6 +15,7 @@ from troupe.local.given import Given
 from troupe.local.launch import Launch
 from troupe.local.ports import Ports
 from troupe.local.program import Program
+from troupe.local.servers.chat import chat_can_run
 from troupe.local.servers.milvus import milvus_launch
 from troupe.local.servers.redis import redis_launch
 from troupe.local.servers.triton import shared_memory_pattern, triton_launch
@@ -27,6 +28,11 @@ _TRITON_PORT: Final = 8001
 # How much longer than its open calls a process may take to end.
 _BEYOND_GRACE_SECONDS: Final = 2
 # Small matrices on a shared machine: threads of numerical libraries cost more than they bring.
+_CHAT: Final = {
+    "kind": "generator",
+    "only_by_name": True,
+    "description": "a tiny language model, there to try streams, tools and schemas with; what it says is often wrong",
+}
 _THREADS: Final = str(min(4, os.cpu_count() or 1))
 
 
@@ -64,7 +70,7 @@ class Stack:
             redis,
             milvus,
             triton,
-            self._service("inference", {"BACKENDS__TRITON__URL": self._triton_url or triton.address}),
+            self._service("inference", self._models_at(self._triton_url or triton.address)),
             self._service("agents", {"MILVUS_URI": self._milvus_uri or milvus.address, "INFERENCE_ADDRESS": inference}),
             self._service("orchestrator", {"REDIS_URL": redis_url, **doors, **agents}),
             self._service("worker", {"REDIS_URL": redis_url, **agents}, module="orchestrator.worker"),
@@ -88,6 +94,24 @@ class Stack:
     def _own_agents(self) -> Sequence[str]:
         given = dict.fromkeys((*self._settings.agents, *self._given.own_agents))
         return [address for address in given if address != self._at["agents"]]
+
+    def _models_at(self, triton: str) -> Mapping[str, str]:
+        """Where the inference service finds its models; beside those that every deployment has, a language model."""
+        said = {"BACKENDS__TRITON__URL": triton}
+        if self._with_chat:
+            said |= {
+                "BACKENDS__CHAT__KIND": "triton",
+                "BACKENDS__CHAT__URL": triton,
+                "BACKENDS__CHAT__MODELS": json.dumps({"chat": _CHAT}),
+            }
+        return said
+
+    @property
+    def _with_chat(self) -> bool:
+        """Whether the stack's own Triton serves `chat`: where that can run, and nobody has a backend of this name."""
+        if self._triton_url or "chat" in self._given.inference.backends:
+            return False
+        return chat_can_run(own_weights=self._given.models.chat_weights is not None)
 
     def _redis(self) -> Program:
         if self._redis_url:
@@ -114,7 +138,10 @@ class Stack:
             address=f"{host}:{_TRITON_PORT}",
             kind="triton",
             make=partial(triton_launch, models=models, work_dir=work_dir, grpc_host=host, grpc_port=_TRITON_PORT),
-            prepare=Launch([sys.executable, "-m", "troupe.inference.models", "--out", str(models)]),
+            prepare=Launch(
+                [sys.executable, "-m", "troupe.inference.models", "--out", str(models)]
+                + (["--chat"] if self._with_chat else [])
+            ),
             leftovers=shared_memory_pattern(work_dir),
         )
 

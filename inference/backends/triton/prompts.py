@@ -1,5 +1,6 @@
 """Renders a conversation as the text that a model on Triton reads."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -13,6 +14,7 @@ from troupe.inference.chat_templates import ChatTemplate
 # Of the parameters in a model's `config.pbtxt`.
 _TEMPLATE: Final = "chat_template"
 _TOKENS: Final = ("bos_token", "eos_token")
+_MARKS: Final = "control_tokens"
 _LABELS: Final[Mapping["Role.ValueType", str]] = {
     Role.ROLE_ASSISTANT: "Assistant: ",
     Role.ROLE_TOOL: "Tool: ",
@@ -47,10 +49,11 @@ class Prompts:
         source = settings.chat_template or parameters.get(_TEMPLATE)
         if not source:
             return None
+        tokens = {name: parameters[name] for name in _TOKENS if name in parameters}
         try:
-            return ChatTemplate(source, tokens={name: parameters[name] for name in _TOKENS if name in parameters})
-        except ValueError as error:
-            problem = f"model `{model}`: parameter `{_TEMPLATE}` of its config.pbtxt {error}"
+            return ChatTemplate(source, tokens=tokens, marks=json.loads(parameters.get(_MARKS, "[]")))
+        except (ValueError, TypeError) as error:
+            problem = f"model `{model}`: the parameters `{_TEMPLATE}` and `{_MARKS}` of its config.pbtxt: {error}"
             raise TroupeError(ErrorReason.ERROR_REASON_MODEL_REFUSED, problem, metadata={"model": model}) from None
 
 

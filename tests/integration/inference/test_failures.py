@@ -72,7 +72,7 @@ async def test_killed_stubs_of_the_models_are_replaced(own_triton: TritonServer,
     ):
         await until_health(address, serving=True)
         stubs = children(server)
-        assert len(stubs) == 2
+        assert len(stubs) >= 2
         for stub in stubs:
             os.kill(stub, signal.SIGKILL)
         seen: set[grpc.StatusCode] = set()

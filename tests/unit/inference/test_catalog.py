@@ -62,6 +62,15 @@ def test_a_generator_that_writes_is_the_default_before_one_that_quotes() -> None
     assert default(Catalog([both]), GENERATOR) == "generator"
 
 
+def test_what_is_offered_by_name_only_is_never_the_default() -> None:
+    toy = Listing("toy", Model(name="toy", kind=GENERATOR, only_by_name=True))
+    assert default(Catalog([toy, QUOTING]), GENERATOR) == "generator"
+    alone = Catalog([toy])
+    assert alone.find("toy", GENERATOR).name == "toy"
+    with pytest.raises(TroupeError, match="no generator is configured"):
+        alone.find("", GENERATOR)
+
+
 def test_the_first_embedder_is_the_default() -> None:
     assert default(Catalog([QUOTING, WRITING]), EMBEDDER) == "embedder"
     assert default(Catalog([WRITING, QUOTING]), EMBEDDER) == "vectors"

@@ -45,6 +45,11 @@ async def test_a_backend_is_of_the_kind_that_it_says_or_is_named_for(monkeypatch
     assert (model.name, model.backend_name, model.output_price_usd_micros_per_million_tokens) == ("llama", "llm", 7)
 
 
+def test_a_backend_can_be_given_as_one_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    backends = loaded(monkeypatch, BACKENDS__LLM='{"kind": "triton", "url": "gpu:1", "models": {}}').all_backends()
+    assert list(backends) == ["llm"]
+
+
 def test_a_key_of_gemini_is_all_that_gemini_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     backends = loaded(monkeypatch, GEMINI_API_KEY="k").all_backends()
     assert list(backends) == ["triton", "gemini"]

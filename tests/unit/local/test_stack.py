@@ -23,6 +23,9 @@ VALUES = {
     "REDIS_URL": "redis://me:secret@10.0.0.1:7002/3",
     "MILVUS_URI": "http://10.0.0.1:7003",
     "BACKENDS__TRITON__URL": "10.0.0.1:7004",
+    "BACKENDS__CHAT__KIND": "gemini",
+    "BACKENDS__CHAT__URL": "10.0.0.1:7007",
+    "BACKENDS__CHAT__MODELS": '{{"mine": {{"kind": "generator"}}}}',
     "INFERENCE_ADDRESS": "10.0.0.1:7005",
     "MEMORY_ADDRESS": "10.0.0.1:7006",
 }

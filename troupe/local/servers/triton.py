@@ -109,6 +109,8 @@ def _environment(bundle: Path) -> dict[str, str]:
     libraries = [bundle.parent.parent / "nvidia_pytriton.libs", _python_library_folder()]
     return {
         "LD_LIBRARY_PATH": ":".join(str(folder) for folder in libraries),
+        # llama.cpp's threads wait for each other between two steps: spinning there takes the processors of all else.
+        "OMP_WAIT_POLICY": "passive",
         # The stub embeds an isolated Python, which ignores PYTHONPATH and PYTHONHOME and takes its packages from the
         # environment of the `python3` that it finds first.
         "PATH": f"{Path(sys.executable).parent}:{_SYSTEM_PATH}",

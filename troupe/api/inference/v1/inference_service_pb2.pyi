@@ -563,6 +563,8 @@ class Model(_message.Message):
     INPUT_PRICE_USD_MICROS_PER_MILLION_TOKENS_FIELD_NUMBER: _builtins.int
     OUTPUT_PRICE_USD_MICROS_PER_MILLION_TOKENS_FIELD_NUMBER: _builtins.int
     BACKEND_NAME_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    ONLY_BY_NAME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name by which requests ask for it."""
     kind: Global___ModelKind.ValueType
@@ -583,6 +585,10 @@ class Model(_message.Message):
     """Price of a million output tokens, in millionths of a US dollar."""
     backend_name: _builtins.str
     """Name that the settings of the inference service give to what serves it; two backends may be of one kind."""
+    description: _builtins.str
+    """What a caller should know before asking for it."""
+    only_by_name: _builtins.bool
+    """Whether only requests that name it get it: it is never the default."""
     def __init__(
         self,
         *,
@@ -596,10 +602,12 @@ class Model(_message.Message):
         input_price_usd_micros_per_million_tokens: _builtins.int = ...,
         output_price_usd_micros_per_million_tokens: _builtins.int = ...,
         backend_name: _builtins.str = ...,
+        description: _builtins.str = ...,
+        only_by_name: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backend", b"backend", "backend_name", b"backend_name", "default", b"default", "dimensions", b"dimensions", "extractive", b"extractive", "input_price_usd_micros_per_million_tokens", b"input_price_usd_micros_per_million_tokens", "kind", b"kind", "name", b"name", "output_price_usd_micros_per_million_tokens", b"output_price_usd_micros_per_million_tokens", "ready", b"ready"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backend", b"backend", "backend_name", b"backend_name", "default", b"default", "description", b"description", "dimensions", b"dimensions", "extractive", b"extractive", "input_price_usd_micros_per_million_tokens", b"input_price_usd_micros_per_million_tokens", "kind", b"kind", "name", b"name", "only_by_name", b"only_by_name", "output_price_usd_micros_per_million_tokens", b"output_price_usd_micros_per_million_tokens", "ready", b"ready"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,1 @@
+"""The inputs and outputs of Triton's vLLM backend; runs in Triton's interpreter."""
