@@ -81,7 +81,7 @@ def _add_chat(target: Path, cached: "CachedChat") -> None:
     version = _copy_model(target)
     _link(cached.weights, version / "model.gguf")
     parameters = "".join(
-        f'parameters {{ key: "{name}" value: {{ string_value: "{CEscape(value, as_utf8=True)}" }} }}\n'
+        f'parameters {{ key: "{name}" value: {{ string_value: "{CEscape(value.encode(), as_utf8=True)}" }} }}\n'
         for name, value in cached.parameters().items()
     )
     with (target / "config.pbtxt").open("a") as config:

@@ -23,6 +23,8 @@ COMMANDS: Final = (
     "docs",
     "search",
     "agents",
+    "models",
+    "generate",
     "plan",
     "status",
     "logs",

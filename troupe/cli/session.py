@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import typer
 
@@ -45,7 +45,7 @@ def finish(work: Coroutine[Any, Any, int]) -> None:
     raise typer.Exit(code)
 
 
-def fail(message: str) -> None:
+def fail(message: str) -> NoReturn:
     """Ends the program with one message on standard error."""
     note_line(f"troupe: {message}")
     raise typer.Exit(USAGE)

@@ -52,11 +52,7 @@ def choose(candidates: Candidates, *, foreigner: Callable[[str], str]) -> Target
     if candidates.setting:
         return Target(candidates.setting, _beside_setting(candidates))
     address = candidates.stack or DEFAULT_TARGET
-    if user := foreigner(address):
-        raise StackError(
-            f"the server at {address} is run by the user {user}, not by you: start your own with `troupe up`, or say"
-            f" that you mean this one with --target {address}"
-        )
+    _refuse_foreign(address, "--target", foreigner)
     return Target(address, _beside_own(candidates, address))
 
 
@@ -73,9 +69,32 @@ def client_settings(target: str | None) -> ClientSettings:
     return settings.model_copy(update={"target": chosen.address})
 
 
+def inference_address(option: str | None) -> str:
+    """Where the inference service is that a command asks by itself, found as the orchestrator is.
+
+    Raises:
+        StackError: it is another user's, and nobody asked for it.
+    """
+    settings = ClientSettings.load()
+    if option or "inference_address" in settings.model_fields_set:
+        return option or settings.inference_address
+    member = running_stack(LocalSettings.load().folder).get("inference")
+    address = member.address if member is not None else settings.inference_address
+    _refuse_foreign(address, "--inference", _foreigner)
+    return address
+
+
 def target_option(address: str) -> str:
     """What a command needs to reach this orchestrator, with a blank before it; empty for the usual address."""
     return "" if address == DEFAULT_TARGET else f" --target {address}"
+
+
+def _refuse_foreign(address: str, option: str, foreigner: Callable[[str], str]) -> None:
+    if user := foreigner(address):
+        raise StackError(
+            f"the server at {address} is run by the user {user}, not by you: start your own with `troupe up`, or say"
+            f" that you mean this one with {option} {address}"
+        )
 
 
 def _candidates(target: str | None, settings: ClientSettings) -> Candidates:

@@ -7,6 +7,8 @@ from typing import Self, TypeVar
 
 import grpc.aio
 
+from troupe.api.inference.v1.inference_service_pb2 import ListModelsRequest, Model
+from troupe.api.inference.v1.inference_service_pb2_grpc import InferenceServiceStub
 from troupe.api.memory.v1.memory_service_pb2 import IngestResponse
 from troupe.api.memory.v1.memory_service_pb2_grpc import MemoryServiceStub
 from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as api
@@ -141,6 +143,11 @@ class TroupeClient:
     async def agents(self) -> Sequence[api.AgentStatus]:
         """Returns the agents that steps can name."""
         return (await self._answer(self._tasks.ListAgents(api.ListAgentsRequest(), timeout=self._deadline))).agents
+
+    async def models(self) -> Sequence[Model]:
+        """Returns the models of the deployment, and whether they can be called now."""
+        stub = InferenceServiceStub(self._channel)
+        return (await self._answer(stub.ListModels(ListModelsRequest(), timeout=self._deadline))).models
 
     def ingest(
         self,

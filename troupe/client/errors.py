@@ -7,17 +7,17 @@ from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.core.errors import TroupeError
 
 
-def from_call(error: grpc.aio.AioRpcError, target: str) -> TroupeError:
-    """Reads what a call to `target` ended with. A target that nobody answers at has no reason but UNAVAILABLE."""
+def from_call(error: grpc.aio.AioRpcError, target: str, *, server: str = "orchestrator") -> TroupeError:
+    """Reads what a call to the server at `target` ended with. If nobody answers, there is no reason but UNAVAILABLE."""
     result = TroupeError.from_rpc(error, unavailable=ErrorReason.ERROR_REASON_UNSPECIFIED)
-    return no_answer(target, result.message) if is_unreachable(result) else result
+    return no_answer(target, result.message, server=server) if is_unreachable(result) else result
 
 
-def no_answer(target: str, problem: str) -> TroupeError:
+def no_answer(target: str, problem: str, *, server: str = "orchestrator") -> TroupeError:
     """Nobody answers at `target`."""
     return TroupeError(
         ErrorReason.ERROR_REASON_UNSPECIFIED,
-        f"no orchestrator answers at {target}",
+        f"no {server} answers at {target}",
         code=grpc.StatusCode.UNAVAILABLE,
         retryable=True,
         metadata={"target": target, "problem": problem},

@@ -51,4 +51,4 @@ def test_no_message_of_the_orchestrator_names_a_method_that_the_shell_does_not_k
             path.read_text(),
         )
     }
-    assert named <= COMMANDS.keys() | {"ListModels"}  # which no command calls
+    assert named <= COMMANDS.keys()
