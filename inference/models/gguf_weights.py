@@ -13,6 +13,13 @@ _SLOW: Final = (GGMLQuantizationType.Q4_1, GGMLQuantizationType.Q5_0, GGMLQuanti
 _CONTROL_TOKEN: Final = 3
 _FILE_TYPE: Final = "general.file_type"
 _MOSTLY_Q8_0: Final = 7
+# In place of templates that weights come with, by the name of the model. That of SmolLM2 makes up a system turn where
+# there is none, with which the smallest of them answers English questions in French.
+_TEMPLATES: Final[Mapping[str, str]] = {
+    "smollm2": "{% for message in messages %}<|im_start|>{{ message.role }}\n"
+    "{{ message.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+}
 _OF_THE_READER: Final = "GGUF."
 
 
@@ -41,11 +48,13 @@ def requantise(source: Path, target: Path) -> None:
 def chat_parameters(weights: Path) -> Mapping[str, str]:
     """The parameters of a Triton model that tell how it wants conversations written."""
     fields = GGUFReader(weights).fields
+    name = fields.get("general.basename")
     tokens = fields["tokenizer.ggml.tokens"].contents()
     kinds = fields["tokenizer.ggml.token_type"].contents()
     control = [token for token, kind in zip(tokens, kinds, strict=True) if kind == _CONTROL_TOKEN]
     return {
-        "chat_template": str(fields["tokenizer.chat_template"].contents()),
+        "chat_template": _TEMPLATES.get(str(name.contents()).lower() if name else "")
+        or str(fields["tokenizer.chat_template"].contents()),
         "bos_token": tokens[fields["tokenizer.ggml.bos_token_id"].contents()],
         "eos_token": tokens[fields["tokenizer.ggml.eos_token_id"].contents()],
         "control_tokens": json.dumps(control),

@@ -68,7 +68,17 @@ def configure(service: str, settings: LogSettings) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
         )
     )
+    handler.addFilter(_is_worth_a_line)
     logging.basicConfig(level=max(level, logging.WARNING), handlers=[handler], force=True)
+
+
+def _is_worth_a_line(record: logging.LogRecord) -> bool:
+    """Whether anybody can do something about it: not about a caller who left while a stream was written to.
+
+    gRPC tells that with a traceback where it notices before the call's end has reached it (grpcio 1.81,
+    `_handle_exceptions`).
+    """
+    return not (record.name.startswith("grpc") and str(record.msg).startswith("ExecuteBatchError raised in core"))
 
 
 def _make_safe(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
