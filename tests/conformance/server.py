@@ -26,7 +26,7 @@ from tests.conformance.service import ConformanceService
 from tests.support.processes import until
 from troupe.core.logs import LogSettings, configure
 from troupe.core.server import Drain
-from troupe.gateway.__main__ import serve
+from troupe.gateway.process import serve
 from troupe.gateway.settings import GatewaySettings
 from troupe.local.launch import free_port
 

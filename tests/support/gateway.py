@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 
 from tests.support.processes import until
 from troupe.core.server import Drain
-from troupe.gateway.__main__ import serve
+from troupe.gateway.process import serve
 from troupe.gateway.settings import GatewaySettings
 from troupe.local.launch import free_port
 

@@ -5,5 +5,6 @@ An agent in any other language implements `troupe.api.agent.v1.AgentService` its
 
 from troupe.agent.executor import StepExecutor
 from troupe.agent.servicer import AgentServicer
+from troupe.agent.serving import run_agents
 
-__all__ = ["AgentServicer", "StepExecutor"]
+__all__ = ["AgentServicer", "StepExecutor", "run_agents"]

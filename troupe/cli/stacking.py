@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import Final
 
 from rich.console import Console
 from rich.text import Text
@@ -12,10 +13,14 @@ from rich.text import Text
 from troupe.cli import words
 from troupe.cli.interrupts import Interrupts, interrupts
 from troupe.cli.screen import Screen
+from troupe.core.extras import lacking
+from troupe.local.errors import StackError
 from troupe.local.settings import LocalSettings
 from troupe.local.stack_file import Member
 from troupe.local.supervisor import Supervisor
 from troupe.local.up import stack_running
+
+_SERVICES: Final = ("agents", "gateway", "inference", "orchestrator")
 
 
 class StartInterruptedError(Exception):
@@ -29,7 +34,11 @@ async def stack_on_screen(
     """Runs the block while the stack runs; Ctrl-C and SIGTERM reach the block through the interrupts.
 
     A signal during the start stops it, one while the stack stops ends it at once.
+
+    Raises:
+        StackError: it cannot start here.
     """
+    _require(settings)
     screen = Screen(console, verbose=verbose)
     began = time.monotonic()
     async with interrupts((signal.SIGINT, signal.SIGTERM, signal.SIGHUP)) as signals:
@@ -57,6 +66,13 @@ def gateway_page(members: Mapping[str, Member]) -> str:
     """Where a browser finds the stack."""
     gateway = members["gateway"]
     return f"{'https' if gateway.kind == 'https' else 'http'}://{gateway.address}/"
+
+
+def _require(settings: LocalSettings) -> None:
+    """What a stack runs must be installed: the services, and its own servers unless others are given."""
+    elsewhere = all((settings.redis_url, settings.milvus_uri, settings.triton_url))
+    if problem := lacking(*(_SERVICES if elsewhere else ("local",))):
+        raise StackError(problem)
 
 
 async def _kill_on_signal(signals: Interrupts, supervisor: Supervisor) -> None:

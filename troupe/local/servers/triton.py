@@ -12,6 +12,8 @@ from troupe.local.errors import ServerNotFoundError
 from troupe.local.launch import Launch
 from troupe.local.private import close_to_others
 
+# Its own numpy is older than 2, and that has no wheels from here on.
+_TOO_NEW: Final = (3, 13)
 _SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - where POSIX shared memory lives on Linux
 _SYSTEM_LIBRARIES: Final = ("/usr/lib64", "/usr/lib", "/usr/local/lib", "/lib64", "/lib")
 _SYSTEM_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -86,9 +88,12 @@ def _bundle() -> Path:
     spec = find_spec("pytriton")
     bundle = Path(spec.origin).parent / "tritonserver" if spec is not None and spec.origin is not None else None
     if bundle is None or not (bundle / "bin" / "tritonserver").exists():
-        raise ServerNotFoundError(
-            "no `tritonserver` found: `pip install troupe[local]`, or use a running one by its address"
+        get = (
+            "the wheel that carries it is for Python 3.11 and 3.12"
+            if sys.version_info >= _TOO_NEW
+            else "`pip install troupe[local]`"
         )
+        raise ServerNotFoundError(f"no `tritonserver` found: {get}, or use a running one by its address")
     return bundle
 
 
