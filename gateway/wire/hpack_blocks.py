@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from typing import Final
 
+from troupe.gateway.wire.remembering import SECRET_NAMES
+
 Headers = tuple[tuple[bytes, bytes], ...]
 """Names, in lower case, and values, in order."""
 
@@ -16,8 +18,10 @@ class HeaderBlockError(ValueError):
 
 
 def encode(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """The headers as literals that no table keeps."""
-    return b"".join([b"\x00" + _string(name) + _string(value) for name, value in headers])
+    """The headers as literals that no table keeps; secret ones say that nobody on the way may (RFC 7541, 7.1.3)."""
+    return b"".join(
+        [(b"\x10" if name in SECRET_NAMES else b"\x00") + _string(name) + _string(value) for name, value in headers]
+    )
 
 
 def _string(value: bytes) -> bytes:

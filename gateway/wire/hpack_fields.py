@@ -13,6 +13,7 @@ from hpack.huffman_table import decode_huffman
 from hpack.table import HeaderTable
 
 from troupe.gateway.wire.hpack_blocks import MAX_HEADER_LIST_BYTES, HeaderBlockError, Headers
+from troupe.gateway.wire.remembering import SECRET_NAMES, logs_in, remembered
 
 _STATIC: Final[Headers] = ((b"", b""), *HeaderTable.STATIC_TABLE)
 FIELD_OVERHEAD_BYTES: Final = 32  # RFC 9113, 6.5.2
@@ -68,7 +69,7 @@ def read(block: bytes, table: HeaderTable | None = None) -> FieldBlock:
                 fills_table = fills_table or first >= 0x40
                 index, position = _integer(block, position, 0x3F if first >= 0x40 else 0x0F)
                 name, position = (_indexed(index, table)[0], position) if index else _string(block, position)
-                value, position = _string(block, position)
+                value, position = _string(block, position, secret=name in SECRET_NAMES)
                 field = name, value
                 if table is not None and first >= 0x40:
                     table.add(name, value)
@@ -99,7 +100,7 @@ def _decode(block: bytes) -> Headers | None:
     return fields.headers
 
 
-_decode_cached = lru_cache(maxsize=1024)(_decode)
+_decode_cached = remembered(_decode, most=1024, secret=lambda headers: headers is not None and logs_in(headers))
 
 
 def _indexed(index: int, table: HeaderTable | None) -> tuple[bytes, bytes]:
@@ -130,7 +131,7 @@ def _integer(block: bytes, position: int, mask: int) -> tuple[int, int]:
     raise HeaderBlockError("a number in a header block is too large")
 
 
-def _string(block: bytes, position: int) -> tuple[bytes, int]:
+def _string(block: bytes, position: int, *, secret: bool = False) -> tuple[bytes, int]:
     packed = block[position] & 0x80
     length, position = _integer(block, position, 0x7F)
     following = position + length
@@ -138,7 +139,7 @@ def _string(block: bytes, position: int) -> tuple[bytes, int]:
         raise HeaderBlockError("a header block ends inside a string")
     text = block[position:following]
     if packed:
-        text = _unpack_cached(text) if length <= _CACHED_STRING_BYTES else _unpack(text)
+        text = _unpack(text) if secret or length > _CACHED_STRING_BYTES else _unpack_cached(text)
     return text, following
 
 

@@ -11,6 +11,7 @@ from http import HTTPStatus
 from typing import Final, Protocol
 
 from troupe.gateway.wire.hpack_blocks import Headers
+from troupe.gateway.wire.remembering import SECRET_NAMES, logs_in, remembered
 from troupe.gateway.wire.request import RequestHead
 from troupe.gateway.wire.shown import shown
 
@@ -108,7 +109,7 @@ def _joined(headers: Headers) -> dict[bytes, bytes]:
     return fields
 
 
-_parse_cached = lru_cache(maxsize=1024)(_parse)
+_parse_cached = remembered(_parse, most=1024, secret=lambda head: logs_in(head.headers))
 
 
 def _field(line: bytes) -> tuple[bytes, bytes]:
@@ -118,7 +119,7 @@ def _field(line: bytes) -> tuple[bytes, bytes]:
     return match[1].lower(), match[2].rstrip(b" \t")
 
 
-_field_cached = lru_cache(maxsize=1024)(_field)
+_field_cached = remembered(_field, most=1024, secret=lambda field: field[0] in SECRET_NAMES)
 
 
 def _body_of(fields: Mapping[bytes, bytes]) -> tuple[int | None, bool]:

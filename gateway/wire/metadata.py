@@ -11,6 +11,7 @@ from typing import Final
 
 from troupe.gateway.wire import hpack_blocks, percent, status
 from troupe.gateway.wire.hpack_blocks import Headers
+from troupe.gateway.wire.remembering import SECRET_NAMES, logs_in, remembered
 from troupe.gateway.wire.request import RequestHead
 from troupe.gateway.wire.status import Code
 from troupe.gateway.wire.status_details import StatusDetail, read_details
@@ -32,11 +33,24 @@ _NAME: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
 _VALUE: Final = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*")
 
 
-@lru_cache(maxsize=256)
 def request_block(head: RequestHead, path: bytes, own: Headers, authority: bytes) -> bytes:
     """The header block of a call, but for its request id: `own` stands for what the client says under these names."""
+    known = SECRET_NAMES.isdisjoint(head.fields)
+    return (_request_block_cached if known else _request_block)(head, path, own, authority)
+
+
+def _request_block(head: RequestHead, path: bytes, own: Headers, authority: bytes) -> bytes:
     beginning, owned = _beginning(path, own, authority)
-    return beginning + b"".join([_forwarded(*pair) for pair in head.headers if pair[0] not in owned])
+    return beginning + b"".join(
+        [
+            (_forward if name in SECRET_NAMES else _forwarded)(name, value)
+            for name, value in head.headers
+            if name not in owned
+        ]
+    )
+
+
+_request_block_cached = lru_cache(maxsize=256)(_request_block)
 
 
 @lru_cache(maxsize=1024)
@@ -45,12 +59,14 @@ def _beginning(path: bytes, own: Headers, authority: bytes) -> tuple[bytes, froz
     return hpack_blocks.METHOD_POST + hpack_blocks.SCHEME_HTTP + block, frozenset([name for name, _ in own])
 
 
-# Heads differ, by a token or a trace; most of their lines do not.
-@lru_cache(maxsize=1024)
-def _forwarded(name: bytes, value: bytes) -> bytes:
+def _forward(name: bytes, value: bytes) -> bytes:
     if name in _NOT_FORWARDED or name.startswith(_NOT_FORWARDED_PREFIXES):
         return b""
     return hpack_blocks.encode([(name, value)])
+
+
+# Heads differ, by a token or a trace; most of their lines do not.
+_forwarded = lru_cache(maxsize=1024)(_forward)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +116,12 @@ class ResponseBlock:
         return 100 <= self.http_status < 200
 
 
-@lru_cache(maxsize=1024)
 def read_response(headers: Headers) -> ResponseBlock:
     """Sorts the headers, or the trailers, of a backend's answer; what HTTP/1.1 could not carry is left out."""
+    return _read_response(headers)
+
+
+def _read(headers: Headers) -> ResponseBlock:
     http_status, is_grpc = 0, False
     metadata: list[tuple[bytes, bytes]] = []
     reserved: list[tuple[bytes, bytes]] = []
@@ -119,6 +138,9 @@ def read_response(headers: Headers) -> ResponseBlock:
         elif _returned(name) and _NAME.fullmatch(name) and _VALUE.fullmatch(value):
             metadata.append((name, value))
     return ResponseBlock(http_status, is_grpc, tuple(metadata), _status_of(reserved))
+
+
+_read_response = remembered(_read, most=1024, secret=lambda block: logs_in(block.metadata))
 
 
 def missing_status(block: ResponseBlock) -> GrpcStatus:

@@ -2,13 +2,13 @@
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final
 
 from hpack.table import HeaderTable
 
 from troupe.gateway.wire import hpack_fields, http2
 from troupe.gateway.wire.hpack_blocks import HeaderBlockError, Headers
+from troupe.gateway.wire.remembering import logs_in, remembered
 from troupe.gateway.wire.request import RequestHead
 from troupe.gateway.wire.shown import shown
 
@@ -96,7 +96,7 @@ def _read_once(block: bytes, table_bytes: int) -> tuple[HeaderList | None, bool]
     return _interpret(fields.headers), keeps and table_bytes > 0
 
 
-_read_alone = lru_cache(maxsize=1024)(_read_once)
+_read_alone = remembered(_read_once, most=1024, secret=lambda read: _logs_in(read[0]))
 
 
 def _read_with(table: HeaderTable, block: bytes) -> Headers | None:
@@ -113,6 +113,11 @@ def _interpret(headers: Headers | None) -> HeaderList | None:
     return (_parse_cached if size <= _CACHED_BYTES else _parse)(headers, size)
 
 
+def _logs_in(fields: HeaderList | None) -> bool:
+    """Whether a block of a caller must not be kept; what is no request is read once only, too."""
+    return fields is None or fields.request is None or logs_in(fields.request.headers)
+
+
 def _parse(headers: Headers, size: int) -> HeaderList:
     is_trailers = all(not name.startswith(b":") and _well_formed(name, value) for name, value in headers)
     try:
@@ -123,7 +128,7 @@ def _parse(headers: Headers, size: int) -> HeaderList:
     return HeaderList(size, request, length, "", is_trailers)
 
 
-_parse_cached = lru_cache(maxsize=1024)(_parse)
+_parse_cached = remembered(_parse, most=1024, secret=_logs_in)
 
 
 def _request(headers: Headers) -> RequestHead:

@@ -5,6 +5,7 @@ from functools import lru_cache
 from typing import Final
 
 from troupe.gateway.wire import hpack_blocks, http2
+from troupe.gateway.wire.remembering import SECRET_NAMES
 
 _STATUS_200: Final = b"\x88"  # of the static table
 
@@ -28,6 +29,12 @@ def _status(status: int) -> bytes:
 
 
 # Most headers of a response are those of all the others; only ids are not.
-@lru_cache(maxsize=1024)
 def _field(name: bytes, value: bytes) -> bytes:
+    return (_encode if name in SECRET_NAMES else _encoded)(name, value)
+
+
+def _encode(name: bytes, value: bytes) -> bytes:
     return b"" if name in http2.OF_CONNECTIONS else hpack_blocks.encode([(name, value)])
+
+
+_encoded = lru_cache(maxsize=1024)(_encode)
