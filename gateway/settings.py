@@ -93,7 +93,7 @@ class GatewaySettings(ServiceSettings):
         ge=64 << 10,
         le=1 << 30,
         description="what the backend may send of a call whose client does not read; as much again waits for the"
-        " client's socket, and in it. Sixteen calls whose clients read quickly may have a MiB",
+        " client's socket, and in it. Of 128 calls whose clients read quickly it is 192 KiB more",
     )
     max_unread_bytes: int = Field(
         default=128 << 20,

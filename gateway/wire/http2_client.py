@@ -44,7 +44,7 @@ class Receiver(Protocol):
 class WideWindows:
     """Wide windows for those who read quickly, so many of all connections together."""
 
-    WIDER_BYTES: Final = 960 << 10
+    WIDER_BYTES: Final = 192 << 10
 
     def __init__(self, *, most: int) -> None:
         self._left = most
@@ -67,7 +67,7 @@ class ClientLimits:
 
     stream_window_bytes: int = 256 << 10
     max_frame_bytes: int = 1 << 20
-    wide_windows: WideWindows = field(default_factory=lambda: WideWindows(most=16))
+    wide_windows: WideWindows = field(default_factory=lambda: WideWindows(most=128))
 
 
 class Stream(http2_connection.Stream):
