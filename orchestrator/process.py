@@ -7,22 +7,17 @@ from troupe.api.orchestrator.v1 import orchestrator_service_pb2
 from troupe.core.channels import open_channel
 from troupe.core.server import Drain, run, serving
 from troupe.orchestrator.directory import AgentDirectory
+from troupe.orchestrator.intake.admission import Admission
+from troupe.orchestrator.intake.submission import Submission
 from troupe.orchestrator.models import ModelDirectory
 from troupe.orchestrator.planner.planning import check_size_of_plan
-from troupe.orchestrator.rpc.admission import Admission
 from troupe.orchestrator.rpc.doors import MEMORY_DOOR, MODELS_DOOR
-from troupe.orchestrator.rpc.hub import Hub
 from troupe.orchestrator.rpc.registration import register_with_encoded_streams
 from troupe.orchestrator.rpc.service import OrchestratorServicer
-from troupe.orchestrator.rpc.submission import Submission
 from troupe.orchestrator.settings import OrchestratorSettings
-from troupe.orchestrator.store.health import redis_check
 from troupe.orchestrator.store.history import History
-from troupe.orchestrator.store.known_agents import KnownAgents
-from troupe.orchestrator.store.partitions import Partitions
-from troupe.orchestrator.store.resp import RedisClient
-from troupe.orchestrator.store.tasks import TaskStore
-from troupe.orchestrator.store.transitions import Transitions
+from troupe.orchestrator.store.opening import open_store
+from troupe.orchestrator.watch.hub import Hub
 
 _SERVICE = orchestrator_service_pb2.DESCRIPTOR.services_by_name["OrchestratorService"]
 
@@ -30,26 +25,17 @@ _SERVICE = orchestrator_service_pb2.DESCRIPTOR.services_by_name["OrchestratorSer
 async def main(drain: Drain) -> None:
     """Serves until it is drained."""
     settings = OrchestratorSettings.load()
-    redis = RedisClient(settings.redis_url)
-    partitions = Partitions(settings.partitions)
-    known = KnownAgents(redis, kept=settings.known_agents_kept)
     async with (
-        Transitions(
-            redis=redis,
-            partitions=partitions,
-            wait_replicas=settings.wait_replicas,
-            wait_timeout_ms=settings.wait_timeout_ms,
-        ) as transitions,
-        AgentDirectory(addresses=settings.agents, known=known) as directory,
+        open_store(settings) as store,
+        AgentDirectory(addresses=settings.agents, known=store.known_agents) as directory,
         open_channel(settings.memory_address, max_message_bytes=settings.memory_max_message_bytes) as memory,
         open_channel(settings.inference_address, retries=False) as inference,
         ModelDirectory(inference) as models,
     ):
-        tasks = TaskStore(redis=redis, partitions=partitions, transitions=transitions)
         hub = Hub(
-            redis=redis,
-            partitions=partitions,
-            history=History(redis, partitions),
+            redis=store.redis,
+            partitions=store.partitions,
+            history=History(store.redis, store.partitions),
             drain=drain,
             checkpoint_seconds=settings.checkpoint_seconds,
             buffer_bytes=settings.watcher_buffer_bytes,
@@ -58,13 +44,13 @@ async def main(drain: Drain) -> None:
             large_message_bytes=settings.large_message_bytes,
         )
         admission = Admission(
-            tasks=tasks,
+            tasks=store.tasks,
             max_open=settings.max_open_tasks,
             max_open_per_project=settings.max_open_tasks_per_project,
         )
         submission = Submission(
-            tasks=tasks,
-            partitions=partitions,
+            tasks=store.tasks,
+            partitions=store.partitions,
             directory=directory,
             models=models,
             admission=admission,
@@ -72,13 +58,15 @@ async def main(drain: Drain) -> None:
             webhooks=settings.webhooks,
             keeping=settings.keeping(),
         )
-        servicer = OrchestratorServicer(tasks=tasks, submission=submission, hub=hub, directory=directory, drain=drain)
+        servicer = OrchestratorServicer(
+            tasks=store.tasks, submission=submission, hub=hub, directory=directory, drain=drain
+        )
         services = {
             _SERVICE.full_name: partial(register_with_encoded_streams, servicer, _SERVICE),
             MEMORY_DOOR.service.full_name: partial(MEMORY_DOOR.register, channel=memory),
             MODELS_DOOR.service.full_name: partial(MODELS_DOOR.register, channel=inference),
         }
-        dependencies = {"redis": redis_check(redis, partitions), "agents": directory.check}
+        dependencies = {"redis": store.check, "agents": directory.check}
         async with (
             serving(
                 settings.server,
@@ -92,7 +80,6 @@ async def main(drain: Drain) -> None:
             following = group.create_task(hub.run())
             await hub.stop_on_drain()
             following.cancel()
-    await redis.close()
 
 
 def run_process() -> None:

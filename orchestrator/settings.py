@@ -1,35 +1,18 @@
 """Settings of the orchestrator's API and of its worker."""
 
 from datetime import timedelta
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from troupe.core.server import ServerSettings
-from troupe.core.settings import GrpcTarget, ServiceSettings
+from troupe.core.settings import GrpcTarget
 from troupe.core.settings_view import print_sections
 from troupe.orchestrator.domain.delegation import DelegationBounds
 from troupe.orchestrator.domain.retry import RetryPolicy
-from troupe.orchestrator.store.partitions import MAX_PARTITIONS
-from troupe.orchestrator.store.resp import Endpoint
+from troupe.orchestrator.store.settings import StoreSettings
 from troupe.orchestrator.store.tasks import Keeping
 from troupe.orchestrator.webhooks.settings import WebhookSettings
-
-
-def _redis_url(url: str) -> str:
-    Endpoint.parse(url)
-    return url
-
-
-RedisUrl = Annotated[str, AfterValidator(_redis_url)]
-WaitReplicas = Annotated[
-    int, Field(ge=0, description="replicas that must have a change before it counts as made; 0 waits for none")
-]
-KnownAgentsKept = Annotated[
-    timedelta,
-    Field(gt=timedelta(), description="an agent that no process saw for so long is forgotten: plans cannot name it"),
-]
-WaitTimeoutMs = Annotated[int, Field(ge=1, le=3_000, description="how long for them; then the change is repeated")]
 
 
 class RetrySettings(BaseModel):
@@ -65,18 +48,13 @@ class DelegationSettings(BaseModel):
         return DelegationBounds(max_depth=self.max_depth, max_steps=self.max_steps)
 
 
-class OrchestratorSettings(ServiceSettings):
+class OrchestratorSettings(StoreSettings):
     """The API."""
 
     section: ClassVar[str] = "orchestrator"
 
     server: ServerSettings = ServerSettings(listen="127.0.0.1:50051")
-    redis_url: RedisUrl = "redis://127.0.0.1:6379"
-    wait_replicas: WaitReplicas = 0
-    wait_timeout_ms: WaitTimeoutMs = 1_000
-    partitions: int = Field(default=8, ge=1, le=MAX_PARTITIONS, description="fixed for the life of a deployment")
     agents: tuple[GrpcTarget, ...] = ("127.0.0.1:50052",)
-    known_agents_kept: KnownAgentsKept = timedelta(days=30)
     memory_address: GrpcTarget = "127.0.0.1:50052"
     memory_max_message_bytes: int = Field(default=32 << 20, gt=0)
     inference_address: GrpcTarget = Field(
@@ -112,18 +90,13 @@ class OrchestratorSettings(ServiceSettings):
         )
 
 
-class WorkerSettings(ServiceSettings):
+class WorkerSettings(StoreSettings):
     """The executor of steps."""
 
     section: ClassVar[str] = "worker"
 
     server: ServerSettings = ServerSettings(listen="127.0.0.1:50054")
-    redis_url: RedisUrl = "redis://127.0.0.1:6379"
-    wait_replicas: WaitReplicas = 0
-    wait_timeout_ms: WaitTimeoutMs = 1_000
-    partitions: int = Field(default=8, ge=1, le=MAX_PARTITIONS, description="the same as the orchestrator's")
     agents: tuple[GrpcTarget, ...] = ("127.0.0.1:50052",)
-    known_agents_kept: KnownAgentsKept = timedelta(days=30)
     local_agents: tuple[str, ...] = Field(
         default=(), description="agents in this process, as `package.module:factory` of a `troupe.agent.StepExecutor`"
     )

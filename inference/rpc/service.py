@@ -23,10 +23,10 @@ from troupe.api.inference.v1.inference_service_pb2_grpc import InferenceServiceS
 from troupe.core.errors import invalid
 from troupe.core.logs import bound
 from troupe.inference.backends.backend import Finished, Generated, TextDelta
+from troupe.inference.backends.schemas import ResponseSchema
 from troupe.inference.catalog import Catalog, Entry
 from troupe.inference.limits import Concurrency
 from troupe.inference.pricing import cost_usd_micros
-from troupe.inference.schemas import ResponseSchema
 from troupe.inference.settings import LimitSettings
 
 _Context = grpc.aio.ServicerContext[Any, Any]

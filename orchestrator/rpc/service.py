@@ -15,13 +15,13 @@ from troupe.api.orchestrator.v1.task_pb2 import Task, TaskMetrics
 from troupe.core.errors import TroupeError
 from troupe.core.server import Drain
 from troupe.orchestrator.directory import AgentDirectory, works_in_worker
-from troupe.orchestrator.records import task_message
-from troupe.orchestrator.rpc.hub import Hub
+from troupe.orchestrator.intake.submission import DEFAULT_PROJECT, Submission
 from troupe.orchestrator.rpc.pages import decode_page_token, encode_page_token
 from troupe.orchestrator.rpc.session import Session
-from troupe.orchestrator.rpc.submission import DEFAULT_PROJECT, Submission
 from troupe.orchestrator.store.history import mark_at
+from troupe.orchestrator.store.records import task_message
 from troupe.orchestrator.store.tasks import TaskStore
+from troupe.orchestrator.watch.hub import Hub
 
 _DEFAULT_PAGE_SIZE = 50
 _SESSION_BYTES = 1 << 20

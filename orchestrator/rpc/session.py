@@ -8,9 +8,9 @@ from troupe.api.buf.validate import validate_pb2
 from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
 from troupe.core.errors import TroupeError, invalid
 from troupe.core.validation import check_rules
+from troupe.orchestrator.intake.submission import Submission
 from troupe.orchestrator.planner.planning import check_size_of_plan
-from troupe.orchestrator.rpc.feed import Feed
-from troupe.orchestrator.rpc.submission import Submission
+from troupe.orchestrator.watch.feed import Feed
 
 # Submissions whose results are not sent yet before the stream is no longer read.
 _UNANSWERED: Final = 512

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from troupe.core.errors import TroupeError
+from troupe.orchestrator.redis.client import RedisClient, ReplyError
 from troupe.orchestrator.store.new_step import NewStep
 from troupe.orchestrator.store.partitions import Partitions, partition_of_key
-from troupe.orchestrator.store.resp import RedisClient, ReplyError
 from troupe.orchestrator.store.script import CONSUMER, WORKER_GROUP
 from troupe.orchestrator.store.transitions import Reply, Transitions, store_unavailable
 

@@ -3,8 +3,8 @@
 from typing import Final
 
 from troupe.core.health import Check
+from troupe.orchestrator.redis.client import RedisClient
 from troupe.orchestrator.store.partitions import Partitions
-from troupe.orchestrator.store.resp import RedisClient
 
 _PARTITIONS_KEY: Final = "troupe:partitions"
 

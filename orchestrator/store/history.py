@@ -13,9 +13,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.core.errors import TroupeError
 from troupe.orchestrator.domain.states import TaskState
+from troupe.orchestrator.redis.client import Command, RedisClient
 from troupe.orchestrator.store import fields
 from troupe.orchestrator.store.partitions import Partitions
-from troupe.orchestrator.store.resp import Command, RedisClient
 from troupe.orchestrator.store.tasks import task_not_found
 from troupe.orchestrator.store.transitions import store_unavailable
 

@@ -12,7 +12,7 @@ from typing import Final
 import msgpack
 
 from troupe.api.agent.v1.agent_service_pb2 import AgentDescriptor
-from troupe.orchestrator.store.resp import Command, RedisClient, ReplyError
+from troupe.orchestrator.redis.client import Command, RedisClient, ReplyError
 from troupe.orchestrator.store.transitions import store_unavailable
 
 _KEY: Final = "troupe:agents"

@@ -6,7 +6,7 @@ from heapq import nlargest
 from itertools import chain
 from typing import Final
 
-from troupe.orchestrator.store.resp import Command, RedisClient
+from troupe.orchestrator.redis.client import Command, RedisClient
 
 Cursor = tuple[int, str]
 """Creation time in ms and id of a task: a place in lists."""

@@ -5,8 +5,8 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
 from typing import Any, Final
 
+from troupe.orchestrator.redis.client import BlockingClient, RedisClient
 from troupe.orchestrator.store.partitions import Partitions
-from troupe.orchestrator.store.resp import BlockingClient, RedisClient
 from troupe.orchestrator.store.transitions import store_unavailable
 
 _BLOCK_MS: Final = 2_000

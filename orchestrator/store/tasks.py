@@ -7,11 +7,11 @@ from typing import Any, Final
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.api.orchestrator.v1.task_pb2 import StepState
 from troupe.core.errors import TroupeError
+from troupe.orchestrator.redis.client import Command, RedisClient
 from troupe.orchestrator.store import fields
 from troupe.orchestrator.store.listing import Cursor, Listing
 from troupe.orchestrator.store.new_step import NewStep
 from troupe.orchestrator.store.partitions import Partitions
-from troupe.orchestrator.store.resp import Command, RedisClient
 from troupe.orchestrator.store.transitions import Transitions, store_unavailable
 
 # What lists show of a task.

@@ -14,8 +14,8 @@ from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.api.orchestrator.v1.task_pb2 import TaskState
 from troupe.core.errors import TroupeError
 from troupe.orchestrator import metrics
+from troupe.orchestrator.redis.client import RedisClient, RefusedError, ReplyError
 from troupe.orchestrator.store.partitions import Partitions
-from troupe.orchestrator.store.resp import RedisClient, RefusedError, ReplyError
 from troupe.orchestrator.store.script import script_digest, script_text
 
 Reply = Sequence[Any]

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from troupe.api.orchestrator.v1.task_pb2 import Task
-from troupe.orchestrator.records import task_message
 from troupe.orchestrator.store.partitions import Partitions
+from troupe.orchestrator.store.records import task_message
 from troupe.orchestrator.store.tasks import TaskStore
 from troupe.orchestrator.store.transitions import Transitions
 from troupe.orchestrator.webhooks.sender import Pending

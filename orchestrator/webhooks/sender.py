@@ -15,12 +15,12 @@ from troupe.core.web.client import WebClient
 from troupe.core.web.errors import WebError
 from troupe.core.web.urls import host_of
 from troupe.orchestrator import metrics
+from troupe.orchestrator.store.patience import persistently
 from troupe.orchestrator.webhooks.lanes import Lanes
 from troupe.orchestrator.webhooks.outcome import Rejection, rejection_of_error, rejection_of_response
 from troupe.orchestrator.webhooks.payload import has_ended, payload
 from troupe.orchestrator.webhooks.settings import WebhookSettings
 from troupe.orchestrator.webhooks.signing import signed_headers
-from troupe.orchestrator.worker.patience import persistently
 
 _STORE_PAUSE_SECONDS: Final = 1.0
 

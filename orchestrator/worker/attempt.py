@@ -20,11 +20,11 @@ from troupe.orchestrator.domain.retry import Failure, RetryPolicy, retry_delay_m
 from troupe.orchestrator.execution.failures import CallInterruptedError, garbage
 from troupe.orchestrator.store.attempts import Assignment, Attempt, AttemptStore, Ended, Rooms
 from troupe.orchestrator.store.new_step import NewStep
+from troupe.orchestrator.store.patience import persistently
 from troupe.orchestrator.worker import events
 from troupe.orchestrator.worker.answers import check_event, check_output
 from troupe.orchestrator.worker.delegation import cannot_run, new_steps
 from troupe.orchestrator.worker.leases import AttemptLostError
-from troupe.orchestrator.worker.patience import persistently
 from troupe.orchestrator.worker.recorder import Recorder, too_large
 from troupe.orchestrator.worker.request import execute_request
 

@@ -11,7 +11,7 @@ from troupe.orchestrator import metrics
 from troupe.orchestrator.directory import AgentDirectory
 from troupe.orchestrator.store.attempts import AttemptStore, Ticked
 from troupe.orchestrator.store.partitions import Partitions
-from troupe.orchestrator.worker.patience import persistently
+from troupe.orchestrator.store.patience import persistently
 
 
 async def keep_time(

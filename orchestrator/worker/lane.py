@@ -8,7 +8,7 @@ from typing import Final
 
 from troupe.orchestrator.directory import AgentDirectory
 from troupe.orchestrator.store.attempts import Assignment, AttemptStore, Begun
-from troupe.orchestrator.worker.patience import in_time, persistently
+from troupe.orchestrator.store.patience import in_time, persistently
 from troupe.orchestrator.worker.slots import SlotTable
 
 # Steps that one transition begins at most.

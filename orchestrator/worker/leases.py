@@ -8,9 +8,9 @@ from typing import Any
 
 from troupe.core.errors import TroupeError
 from troupe.core.logs import get_logger
+from troupe.orchestrator.redis.client import RedisClient
 from troupe.orchestrator.store.attempts import Attempt, AttemptStore
 from troupe.orchestrator.store.partitions import Partitions
-from troupe.orchestrator.store.resp import RedisClient
 from troupe.orchestrator.store.tail import tail
 
 

@@ -15,12 +15,7 @@ from troupe.orchestrator.directory import AgentDirectory
 from troupe.orchestrator.execution.local import LocalAgents, load_agents
 from troupe.orchestrator.settings import WorkerSettings
 from troupe.orchestrator.store.attempts import AttemptStore
-from troupe.orchestrator.store.health import redis_check
-from troupe.orchestrator.store.known_agents import KnownAgents
-from troupe.orchestrator.store.partitions import Partitions
-from troupe.orchestrator.store.resp import RedisClient
-from troupe.orchestrator.store.tasks import TaskStore
-from troupe.orchestrator.store.transitions import Transitions
+from troupe.orchestrator.store.opening import Store, open_store
 from troupe.orchestrator.webhooks.outbox import RedisOutbox
 from troupe.orchestrator.webhooks.sender import WebhookSender
 from troupe.orchestrator.webhooks.settings import WebhookSettings
@@ -36,25 +31,17 @@ _SERVICE = "troupe.api.agent.v1.AgentService"
 async def main(drain: Drain) -> None:
     """Runs the worker until it is drained."""
     settings = WorkerSettings.load()
-    redis = RedisClient(settings.redis_url)
-    partitions = Partitions(settings.partitions)
-    known = KnownAgents(redis, kept=settings.known_agents_kept)
     worker_id = f"{socket.gethostname()}-{os.getpid()}-{new_id()[-6:]}"
     local = load_agents(settings.local_agents) if settings.local_agents else None
     services = {} if local is None else {_SERVICE: partial(_register, local, drain)}
     async with (
-        Transitions(
-            redis=redis,
-            partitions=partitions,
-            wait_replicas=settings.wait_replicas,
-            wait_timeout_ms=settings.wait_timeout_ms,
-        ) as transitions,
-        AgentDirectory(addresses=settings.agents, known=known, local=local) as directory,
+        open_store(settings) as opened,
+        AgentDirectory(addresses=settings.agents, known=opened.known_agents, local=local) as directory,
     ):
         store = AttemptStore(
-            redis=redis,
-            partitions=partitions,
-            transitions=transitions,
+            redis=opened.redis,
+            partitions=opened.partitions,
+            transitions=opened.transitions,
             worker_id=worker_id,
             lease_ms=int(settings.lease_seconds * 1000),
             prices=settings.cost_units,
@@ -67,11 +54,13 @@ async def main(drain: Drain) -> None:
             store=store,
             directory=directory,
             runner=AttemptRunner(store=store, directory=directory, defaults=defaults),
-            leases=Leases(store=store, redis=redis, partitions=partitions, lease_seconds=settings.lease_seconds),
+            leases=Leases(
+                store=store, redis=opened.redis, partitions=opened.partitions, lease_seconds=settings.lease_seconds
+            ),
             slots=SlotTable(directory, default_concurrency=settings.max_concurrency),
             grace_seconds=settings.server.grace_seconds,
         )
-        dependencies = {"redis": redis_check(redis, partitions), "agents": directory.check}
+        dependencies = {"redis": opened.check, "agents": directory.check}
         async with (
             serving(settings.server, drain=drain, services=services, dependencies=dependencies),
             asyncio.TaskGroup() as group,
@@ -79,27 +68,23 @@ async def main(drain: Drain) -> None:
             clock = group.create_task(
                 keep_time(
                     store,
-                    partitions,
+                    opened.partitions,
                     directory,
                     seconds=settings.tick_seconds,
                     max_lost_leases=settings.max_lost_leases,
                 )
             )
-            notifying = group.create_task(_notify(settings.webhooks, redis, partitions, transitions))
+            notifying = group.create_task(_notify(settings.webhooks, opened))
             await worker.run(drain)
             for task in (clock, notifying):
                 task.cancel()
-    await redis.close()
 
 
-async def _notify(
-    settings: WebhookSettings, redis: RedisClient, partitions: Partitions, transitions: Transitions
-) -> None:
+async def _notify(settings: WebhookSettings, store: Store) -> None:
     """Calls webhooks until it is cancelled."""
     if not settings.enabled:
         return
-    tasks = TaskStore(redis=redis, partitions=partitions, transitions=transitions)
-    outbox = RedisOutbox(tasks=tasks, partitions=partitions, transitions=transitions)
+    outbox = RedisOutbox(tasks=store.tasks, partitions=store.partitions, transitions=store.transitions)
     async with WebClient(rules=settings.rules(), timeout_seconds=settings.timeout_seconds) as client:
         await WebhookSender(outbox=outbox, client=client, settings=settings).run()
 

@@ -8,8 +8,8 @@ from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.api.orchestrator.v1.event_pb2 import TaskEvent
 from troupe.core.errors import TroupeError
 from troupe.orchestrator.store.attempts import Attempt, AttemptStore
+from troupe.orchestrator.store.patience import persistently
 from troupe.orchestrator.worker.events import usage_counts
-from troupe.orchestrator.worker.patience import persistently
 
 # What may wait for Redis before the agent's stream is no longer read.
 _BUFFER_EVENTS: Final = 1_000

@@ -14,10 +14,10 @@ from troupe.orchestrator import metrics
 from troupe.orchestrator.directory import AgentDirectory
 from troupe.orchestrator.execution.failures import CallInterruptedError
 from troupe.orchestrator.store.attempts import Assignment, AttemptStore, Ended
+from troupe.orchestrator.store.patience import in_time, persistently
 from troupe.orchestrator.worker.attempt import AttemptRunner, Outcome
 from troupe.orchestrator.worker.lane import Lane
 from troupe.orchestrator.worker.leases import AttemptLostError, Leases
-from troupe.orchestrator.worker.patience import in_time, persistently
 from troupe.orchestrator.worker.slots import SlotTable
 
 # How many steps in a row may use one slot without others having been offered it.

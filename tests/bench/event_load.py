@@ -13,9 +13,9 @@ import time
 import uvloop
 
 from troupe.api.orchestrator.v1.event_pb2 import StepProgress, TaskEvent
+from troupe.orchestrator.redis.client import RedisClient
 from troupe.orchestrator.store.attempts import Attempt, AttemptStore
 from troupe.orchestrator.store.partitions import Partitions
-from troupe.orchestrator.store.resp import RedisClient
 from troupe.orchestrator.store.transitions import Transitions
 
 PARTITIONS = 8

@@ -40,9 +40,9 @@ from troupe.api.orchestrator.v1.event_pb2 import TaskEvent, TextDelta
 from troupe.api.orchestrator.v1.orchestrator_service_pb2_grpc import OrchestratorServiceStub
 from troupe.core.logs import LogSettings, configure
 from troupe.local.launch import Launch, free_port
+from troupe.orchestrator.redis.client import RedisClient
 from troupe.orchestrator.store.attempts import Attempt, AttemptStore
 from troupe.orchestrator.store.partitions import Partitions
-from troupe.orchestrator.store.resp import RedisClient
 from troupe.orchestrator.store.transitions import Transitions
 
 WATCH = "/troupe.api.orchestrator.v1.OrchestratorService/WatchTask"

@@ -16,8 +16,8 @@ from troupe.orchestrator.domain import machine
 from troupe.orchestrator.domain.delegation import DelegationBounds
 from troupe.orchestrator.domain.model import Amount, Change, EventKind, Outcome, PlannedStep, TaskModel
 from troupe.orchestrator.domain.operation import APPROVE, REJECT
+from troupe.orchestrator.redis.client import RedisClient
 from troupe.orchestrator.store import attempts as store
-from troupe.orchestrator.store.resp import RedisClient
 from troupe.orchestrator.store.script import CONSUMER, WORKER_GROUP
 from troupe.orchestrator.store.tasks import TaskStore
 from troupe.orchestrator.store.transitions import Transitions

@@ -16,8 +16,8 @@ import pytest
 from tests.support.processes import running
 from tests.support.redis import as_services, launch_on_port
 from troupe.local.launch import Launch, free_port
-from troupe.orchestrator.store.endpoint import Address
-from troupe.orchestrator.store.slots import SLOTS, key_slot, masters_and_replicas
+from troupe.orchestrator.redis.endpoint import Address
+from troupe.orchestrator.redis.hash_slots import SLOTS, key_slot, masters_and_replicas
 
 NODE_TIMEOUT_MS: Final = 1_000
 _MASTERS: Final = 3

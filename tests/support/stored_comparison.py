@@ -11,8 +11,8 @@ from tests.support.ready_queue import PRIORITIES, Message
 from troupe.api.orchestrator.v1.orchestrator_service_pb2 import WatchTaskResponse
 from troupe.orchestrator.domain.model import Event, EventKind, StepModel, TaskModel
 from troupe.orchestrator.domain.states import StepState, TaskState
+from troupe.orchestrator.redis.client import Command, RedisClient
 from troupe.orchestrator.store.partitions import Partitions
-from troupe.orchestrator.store.resp import Command, RedisClient
 from troupe.orchestrator.store.script import WORKER_GROUP
 from troupe.orchestrator.store.tasks import StoredTask
 

@@ -8,10 +8,10 @@ import msgpack
 
 from troupe.api.orchestrator.v1.task_pb2 import Priority, TaskSpec, TaskState
 from troupe.core.ids import new_id
+from troupe.orchestrator.redis.client import RedisClient
 from troupe.orchestrator.store import fields
 from troupe.orchestrator.store.new_step import NewStep
 from troupe.orchestrator.store.partitions import Partitions
-from troupe.orchestrator.store.resp import RedisClient
 from troupe.orchestrator.store.tasks import Keeping, NewTask, TaskStore
 from troupe.orchestrator.store.transitions import Transitions
 

@@ -7,7 +7,7 @@ from google.protobuf.json_format import ParseDict
 from google.protobuf.struct_pb2 import Struct
 
 from troupe.api.inference.v1.inference_service_pb2 import FinishReason, GenerateRequest, Message, Role, ToolCall
-from troupe.inference.schemas import as_json
+from troupe.inference.backends.schemas import as_json
 
 _REASONS: Final[Mapping[str, "FinishReason.ValueType"]] = {
     "STOP": FinishReason.FINISH_REASON_STOP,

@@ -9,6 +9,7 @@ from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.api.inference.v1.inference_service_pb2 import Embedding, FinishReason, GenerateRequest, Model
 from troupe.core.errors import TroupeError
 from troupe.inference.backends.backend import Embedded, Finished, Generated, TextDelta
+from troupe.inference.backends.schemas import as_json
 from troupe.inference.backends.triton.client import TritonClient
 from troupe.inference.backends.triton.dialects import DIALECTS
 from troupe.inference.backends.triton.model import TritonModel
@@ -22,7 +23,6 @@ from troupe.inference.backends.triton.tensors import (
     sampling_parameters,
     texts,
 )
-from troupe.inference.schemas import as_json
 
 MAX_BATCH: Final = 64
 # Enough to keep the model busy while the last answer travels; more would only queue in Triton.

@@ -4,9 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from troupe.inference.backends.chat_templates import ChatTemplate
 from troupe.inference.backends.settings import ModelSettings
 from troupe.inference.backends.triton.dialects import DialectName
-from troupe.inference.chat_templates import ChatTemplate
 
 
 def _template(source: str) -> str:

@@ -7,9 +7,9 @@ from typing import Final
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.api.inference.v1.inference_service_pb2 import Message, Role
 from troupe.core.errors import TroupeError
+from troupe.inference.backends.chat_templates import ChatTemplate
 from troupe.inference.backends.triton.client import TritonClient
 from troupe.inference.backends.triton.model import TritonModel
-from troupe.inference.chat_templates import ChatTemplate
 
 # Of the parameters in a model's `config.pbtxt`.
 _TEMPLATE: Final = "chat_template"

@@ -12,10 +12,10 @@ from tests.bench.chaos.view import Complain, View
 from troupe.api.common.v1.error_pb2 import Error
 from troupe.api.common.v1.step_pb2 import Step
 from troupe.core.errors import TroupeError
+from troupe.orchestrator.redis.client import RedisClient, ReplyError
 from troupe.orchestrator.store.attempts import Attempt, AttemptStore, Ended
 from troupe.orchestrator.store.new_step import NewStep
 from troupe.orchestrator.store.partitions import Partitions
-from troupe.orchestrator.store.resp import RedisClient, ReplyError
 from troupe.orchestrator.store.transitions import Transitions
 
 _PARTITIONS = Partitions(PARTITIONS)

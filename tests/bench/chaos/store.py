@@ -7,9 +7,9 @@ from typing import Final
 from tests.support.processes import running, until
 from tests.support.redis import RedisServer, launch_on_port
 from troupe.local.launch import Launch, free_port
-from troupe.orchestrator.store.connection import ReplyError
-from troupe.orchestrator.store.endpoint import Address, Endpoint
-from troupe.orchestrator.store.single import SingleRedis
+from troupe.orchestrator.redis.connection import ReplyError
+from troupe.orchestrator.redis.endpoint import Address, Endpoint
+from troupe.orchestrator.redis.single import SingleRedis
 
 _SLOTS: Final = 16384
 # The bus of a cluster listens 10,000 ports higher.

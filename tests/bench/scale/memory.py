@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from troupe.orchestrator.redis.client import Command, RedisClient
 from troupe.orchestrator.store.partitions import Partitions
-from troupe.orchestrator.store.resp import Command, RedisClient
 
 _PARTITIONS: Final = Partitions(8)
 _SAMPLE: Final = 500

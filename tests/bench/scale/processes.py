@@ -12,7 +12,7 @@ from tests.support.processes import running
 from tests.support.redis import RedisServer
 from troupe.api.orchestrator.v1.orchestrator_service_pb2_grpc import OrchestratorServiceStub
 from troupe.local.launch import Launch
-from troupe.orchestrator.store.resp import RedisClient
+from troupe.orchestrator.redis.client import RedisClient
 
 if TYPE_CHECKING:
     from troupe.api.orchestrator.v1.orchestrator_service_pb2_grpc import OrchestratorServiceAsyncStub as Stub

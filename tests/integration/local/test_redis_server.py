@@ -13,7 +13,7 @@ import pytest
 from tests.support.processes import running, until
 from troupe.local import probes
 from troupe.local.servers.redis import redis_launch
-from troupe.orchestrator.store.resp import RedisClient, ReplyError
+from troupe.orchestrator.redis.client import RedisClient, ReplyError
 
 OLD_FILES = Path(__file__).parent / "redis_6_2"
 

@@ -11,7 +11,7 @@ from tests.support.scripted_agents import ScriptedAgents
 from tests.support.stored_tasks import PARTITIONS, new_task, request_id_in, storing
 from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
 from troupe.api.orchestrator.v1.task_pb2 import Priority, TaskSpec
-from troupe.orchestrator.store.resp import RedisClient
+from troupe.orchestrator.redis.client import RedisClient
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -18,12 +18,12 @@ from troupe.api.orchestrator.v1.event_pb2 import TaskEvent
 from troupe.api.orchestrator.v1.task_pb2 import TaskSpec
 from troupe.core.errors import TroupeError
 from troupe.core.server import Drain
-from troupe.orchestrator.rpc.feed import Feed
-from troupe.orchestrator.rpc.follow import FeedItem
-from troupe.orchestrator.rpc.hub import Hub
+from troupe.orchestrator.redis.client import RedisClient
 from troupe.orchestrator.store.history import History
 from troupe.orchestrator.store.partitions import Partitions
-from troupe.orchestrator.store.resp import RedisClient
+from troupe.orchestrator.watch.feed import Feed
+from troupe.orchestrator.watch.follow import FeedItem
+from troupe.orchestrator.watch.hub import Hub
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

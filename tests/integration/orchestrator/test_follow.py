@@ -12,11 +12,11 @@ from troupe.api.orchestrator.v1.event_pb2 import TaskEvent
 from troupe.api.orchestrator.v1.orchestrator_service_pb2 import WatchTaskResponse
 from troupe.api.orchestrator.v1.task_pb2 import TaskState
 from troupe.core.errors import TroupeError
-from troupe.orchestrator.rpc.follow import EndFollow, WholeFollow
-from troupe.orchestrator.rpc.topic import Topic
+from troupe.orchestrator.redis.client import RedisClient
 from troupe.orchestrator.store.history import History
 from troupe.orchestrator.store.partitions import Partitions
-from troupe.orchestrator.store.resp import RedisClient
+from troupe.orchestrator.watch.follow import EndFollow, WholeFollow
+from troupe.orchestrator.watch.topic import Topic
 
 PARTITIONS = Partitions(8)
 NOWHERE = "redis://127.0.0.1:1"

@@ -14,9 +14,9 @@ from troupe.api.orchestrator.v1.event_pb2 import StepProgress, TaskEvent
 from troupe.api.orchestrator.v1.orchestrator_service_pb2 import WatchTaskResponse
 from troupe.api.orchestrator.v1.task_pb2 import TaskSpec, TaskState
 from troupe.core.errors import TroupeError
+from troupe.orchestrator.redis.client import Command, RedisClient
 from troupe.orchestrator.store.history import MESSAGE_BYTES, MOST_BYTES, History, LogPiece, mark_at, mark_of
 from troupe.orchestrator.store.partitions import Partitions
-from troupe.orchestrator.store.resp import Command, RedisClient
 
 PARTITIONS = Partitions(8)
 

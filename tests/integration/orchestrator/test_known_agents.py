@@ -27,8 +27,8 @@ from troupe.core.errors import TroupeError
 from troupe.local.launch import free_port
 from troupe.orchestrator.directory import AgentDirectory
 from troupe.orchestrator.domain.plan import UnknownAgentError, check_agent
+from troupe.orchestrator.redis.client import RedisClient
 from troupe.orchestrator.store.known_agents import KnownAgent, KnownAgents
-from troupe.orchestrator.store.resp import RedisClient
 
 if TYPE_CHECKING:
     from troupe.api.orchestrator.v1.orchestrator_service_pb2_grpc import OrchestratorServiceAsyncStub as Stub

@@ -8,8 +8,8 @@ import pytest_asyncio
 
 from tests.support.redis import Redis
 from troupe.core.ids import new_id
+from troupe.orchestrator.redis.client import RedisClient
 from troupe.orchestrator.store.listing import Cursor, Listing
-from troupe.orchestrator.store.resp import RedisClient
 
 
 @pytest_asyncio.fixture

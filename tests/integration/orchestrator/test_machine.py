@@ -24,7 +24,7 @@ from tests.support.redis import RedisServer
 from tests.support.stored_comparison import PARTITIONS
 from troupe.orchestrator.domain.model import NOTHING, Amount, PlannedStep
 from troupe.orchestrator.domain.states import StepState, TaskState
-from troupe.orchestrator.store.resp import RedisClient
+from troupe.orchestrator.redis.client import RedisClient
 from troupe.orchestrator.store.transitions import Transitions
 
 Run = Callable[[Coroutine[Any, Any, None]], None]

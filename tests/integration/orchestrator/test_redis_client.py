@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.redis import RedisServer
-from troupe.orchestrator.store.resp import REPLY_TIMEOUT_SECONDS, RedisClient, ReplyError
+from troupe.orchestrator.redis.client import REPLY_TIMEOUT_SECONDS, RedisClient, ReplyError
 
 
 @pytest.fixture

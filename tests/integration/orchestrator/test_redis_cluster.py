@@ -13,9 +13,9 @@ from tests.support.redis_cluster import ClusterNode, RedisCluster
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.core.errors import TroupeError
 from troupe.local.launch import free_port
+from troupe.orchestrator.redis.client import RedisClient, ReplyError
+from troupe.orchestrator.redis.hash_slots import key_slot
 from troupe.orchestrator.store.partitions import Partitions
-from troupe.orchestrator.store.resp import RedisClient, ReplyError
-from troupe.orchestrator.store.slots import key_slot
 from troupe.orchestrator.store.tail import tail
 
 _KEYS = [f"key-{number}" for number in range(60)]

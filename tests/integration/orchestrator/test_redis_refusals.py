@@ -17,10 +17,10 @@ from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
 from troupe.api.orchestrator.v1.orchestrator_service_pb2_grpc import OrchestratorServiceStub
 from troupe.core.errors import TroupeError
+from troupe.orchestrator.redis.client import RedisClient
+from troupe.orchestrator.redis.refusals import meaning
 from troupe.orchestrator.store.health import redis_check
 from troupe.orchestrator.store.partitions import Partitions
-from troupe.orchestrator.store.refusals import meaning
-from troupe.orchestrator.store.resp import RedisClient
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
 from troupe.api.orchestrator.v1.orchestrator_service_pb2_grpc import OrchestratorServiceStub
 from troupe.api.orchestrator.v1.task_pb2 import Budget, Planner, StepState, TaskSpec, TaskState
 from troupe.core.errors import TroupeError
+from troupe.orchestrator.redis.client import RedisClient
 from troupe.orchestrator.store.partitions import Partitions
-from troupe.orchestrator.store.resp import RedisClient
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -21,9 +21,9 @@ from troupe.api.orchestrator.v1.orchestrator_service_pb2_grpc import Orchestrato
 from troupe.api.orchestrator.v1.task_pb2 import TaskSpec
 from troupe.core.errors import TroupeError
 from troupe.local.launch import free_port
+from troupe.orchestrator.redis.client import RedisClient
 from troupe.orchestrator.store import fields
 from troupe.orchestrator.store.partitions import Partitions
-from troupe.orchestrator.store.resp import RedisClient
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

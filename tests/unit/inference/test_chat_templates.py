@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.api.inference.v1.inference_service_pb2 import Message, Role, ToolDefinition
 from troupe.core.errors import TroupeError
-from troupe.inference.chat_templates import ChatTemplate
+from troupe.inference.backends.chat_templates import ChatTemplate
 
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"

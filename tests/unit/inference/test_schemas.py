@@ -12,7 +12,7 @@ from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.api.inference.v1.inference_service_pb2 import FinishReason, ToolCall
 from troupe.core.errors import TroupeError
 from troupe.inference.backends.backend import Finished, Generated, TextDelta, ToolRequest
-from troupe.inference.schemas import ResponseSchema, as_json
+from troupe.inference.backends.schemas import ResponseSchema, as_json
 
 CITY = {
     "type": "object",

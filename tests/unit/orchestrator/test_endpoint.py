@@ -2,7 +2,7 @@
 
 import pytest
 
-from troupe.orchestrator.store.resp import Endpoint
+from troupe.orchestrator.redis.client import Endpoint
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import asyncio
 from contextlib import suppress
 
 from tests.support.processes import reached
-from troupe.orchestrator.rpc.large_messages import LargeMessages
+from troupe.orchestrator.watch.large_messages import LargeMessages
 
 
 class Sending:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from troupe.orchestrator.store.endpoint import Address, Command
-from troupe.orchestrator.store.slots import ask_target, key_of, key_slot, masters_and_replicas
+from troupe.orchestrator.redis.endpoint import Address, Command
+from troupe.orchestrator.redis.hash_slots import ask_target, key_of, key_slot, masters_and_replicas
 
 _ASKED = Address("10.0.0.1", 7000)
 

@@ -6,7 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from troupe.orchestrator.rpc.topic import Chunk, Ender, Follower, Topic
+from troupe.orchestrator.watch.topic import Chunk, Ender, Follower, Topic
 
 CAPACITY = 60
 

@@ -10,7 +10,7 @@ import time
 from itertools import count
 from typing import Final
 
-from troupe.orchestrator.rpc.topic import FLUSH_BYTES, Topic
+from troupe.orchestrator.watch.topic import FLUSH_BYTES, Topic
 
 # The window is set so that the event loop is busy for about this share of the time, and up to so many times its
 # smallest.

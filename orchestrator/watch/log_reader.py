@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 
-from troupe.orchestrator.rpc.large_messages import LargeMessages
 from troupe.orchestrator.store.history import MESSAGE_BYTES, MOST_BYTES, History, LogPiece
+from troupe.orchestrator.watch.large_messages import LargeMessages
 
 # Bounds what thousands of watchers that read the log at once hold in memory.
 _READS_AT_ONCE: Final = 16

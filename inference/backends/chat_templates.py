@@ -15,7 +15,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.api.inference.v1.inference_service_pb2 import Message, Role, ToolDefinition
 from troupe.core.errors import TroupeError, invalid
-from troupe.inference.schemas import as_json
+from troupe.inference.backends.schemas import as_json
 
 _ROLES: Final[Mapping["Role.ValueType", str]] = {
     Role.ROLE_SYSTEM: "system",

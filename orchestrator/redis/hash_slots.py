@@ -7,7 +7,7 @@ from binascii import crc_hqx
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from troupe.orchestrator.store.endpoint import Address, Command
+from troupe.orchestrator.redis.endpoint import Address, Command
 
 SLOTS: Final = 16384
 

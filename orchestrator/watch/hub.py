@@ -17,15 +17,15 @@ from troupe.core.errors import TroupeError
 from troupe.core.logs import get_logger
 from troupe.core.server import Drain, draining_error
 from troupe.orchestrator import metrics
-from troupe.orchestrator.rpc.coalescing import Coalescer
-from troupe.orchestrator.rpc.feed import Feed
-from troupe.orchestrator.rpc.log_reader import LogReader, Readers
-from troupe.orchestrator.rpc.topic import Chunk, Ender, Follower, Topic
-from troupe.orchestrator.rpc.watcher import Watcher, Wheel
+from troupe.orchestrator.redis.client import RedisClient
 from troupe.orchestrator.store.history import History, mark_of
 from troupe.orchestrator.store.partitions import Partitions
-from troupe.orchestrator.store.resp import RedisClient
 from troupe.orchestrator.store.tail import tail
+from troupe.orchestrator.watch.coalescing import Coalescer
+from troupe.orchestrator.watch.feed import Feed
+from troupe.orchestrator.watch.log_reader import LogReader, Readers
+from troupe.orchestrator.watch.topic import Chunk, Ender, Follower, Topic
+from troupe.orchestrator.watch.watcher import Watcher, Wheel
 
 _RETRY_SECONDS: Final = 0.2
 _ROOM_AGAIN: Final = timedelta(seconds=1)

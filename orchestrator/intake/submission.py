@@ -17,9 +17,9 @@ from troupe.core.web.urls import check_url
 from troupe.orchestrator.directory import AgentDirectory
 from troupe.orchestrator.domain.plan import PlanError, check_agent
 from troupe.orchestrator.domain.states import StepState, TaskState
+from troupe.orchestrator.intake.admission import Admission
 from troupe.orchestrator.models import ModelDirectory
 from troupe.orchestrator.planner.planning import make_plan, plan_error
-from troupe.orchestrator.rpc.admission import Admission
 from troupe.orchestrator.store.new_step import NewStep
 from troupe.orchestrator.store.partitions import Partitions
 from troupe.orchestrator.store.tasks import Keeping, NewTask, StoredTask, TaskStore

@@ -12,10 +12,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, Final
 
-from troupe.orchestrator.store.connection import Connection, NotRunError, ReplyError
-from troupe.orchestrator.store.endpoint import Address, Command, Endpoint
-from troupe.orchestrator.store.node import Node
-from troupe.orchestrator.store.slots import SLOTS, ask_target, key_of, key_slot, masters_and_replicas
+from troupe.orchestrator.redis.connection import Connection, NotRunError, ReplyError
+from troupe.orchestrator.redis.endpoint import Address, Command, Endpoint
+from troupe.orchestrator.redis.hash_slots import SLOTS, ask_target, key_of, key_slot, masters_and_replicas
+from troupe.orchestrator.redis.node import Node
 
 # Before each repetition, about a second in all; a failover takes longer, and callers try again by themselves.
 _PAUSES_SECONDS: Final = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4)

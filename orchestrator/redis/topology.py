@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from troupe.orchestrator.store.endpoint import Command
-from troupe.orchestrator.store.node import Node
+from troupe.orchestrator.redis.endpoint import Command
+from troupe.orchestrator.redis.node import Node
 
 
 class Topology(Protocol):

@@ -12,8 +12,8 @@ from typing import Any, Final, cast
 
 import hiredis
 
-from troupe.orchestrator.store.endpoint import Address, Command, Endpoint
-from troupe.orchestrator.store.refusals import LOCKED_OUT, meaning
+from troupe.orchestrator.redis.endpoint import Address, Command, Endpoint
+from troupe.orchestrator.redis.refusals import LOCKED_OUT, meaning
 
 CONNECT_TIMEOUT_SECONDS: Final = 2.0
 REPLY_TIMEOUT_SECONDS: Final = 4.0

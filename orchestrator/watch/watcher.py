@@ -3,7 +3,7 @@
 import asyncio
 from typing import Final
 
-from troupe.orchestrator.rpc.topic import Follower
+from troupe.orchestrator.watch.topic import Follower
 
 _SLOTS: Final = 16
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from troupe.core.errors import TroupeError
-from troupe.orchestrator.rpc.topic import Chunk, Ender, Follower, Topic
 from troupe.orchestrator.store.history import History, LogPiece, mark_of
+from troupe.orchestrator.watch.topic import Chunk, Ender, Follower, Topic
 
 
 class FeedItem(NamedTuple):

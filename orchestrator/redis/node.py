@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from troupe.orchestrator.store.connection import Connection, NotRunError, open_connection
-from troupe.orchestrator.store.endpoint import Address, Command, Endpoint
+from troupe.orchestrator.redis.connection import Connection, NotRunError, open_connection
+from troupe.orchestrator.redis.endpoint import Address, Command, Endpoint
 
 
 class Node:

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from troupe.orchestrator.store.endpoint import Address, Command, Endpoint
-from troupe.orchestrator.store.node import Node
+from troupe.orchestrator.redis.endpoint import Address, Command, Endpoint
+from troupe.orchestrator.redis.node import Node
 
 
 class SingleRedis:

@@ -8,9 +8,9 @@ from typing import Final
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.core.errors import TroupeError
 from troupe.core.server import Drain, draining_error
-from troupe.orchestrator.rpc.follow import EndFollow, FeedItem, Follow, WholeFollow
-from troupe.orchestrator.rpc.topic import Ender, Follower, Topic
 from troupe.orchestrator.store.history import MESSAGE_BYTES, History
+from troupe.orchestrator.watch.follow import EndFollow, FeedItem, Follow, WholeFollow
+from troupe.orchestrator.watch.topic import Ender, Follower, Topic
 
 _READS_AT_ONCE: Final = 16
 _OF_ONE_TASK: Final = frozenset(

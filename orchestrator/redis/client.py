@@ -9,17 +9,17 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from troupe.orchestrator.store.cluster import RedisCluster
-from troupe.orchestrator.store.connection import (
+from troupe.orchestrator.redis.cluster import RedisCluster
+from troupe.orchestrator.redis.connection import (
     REPLY_TIMEOUT_SECONDS,
     Connection,
     NotRunError,
     RefusedError,
     ReplyError,
 )
-from troupe.orchestrator.store.endpoint import Command, Endpoint
-from troupe.orchestrator.store.single import SingleRedis
-from troupe.orchestrator.store.topology import Topology
+from troupe.orchestrator.redis.endpoint import Command, Endpoint
+from troupe.orchestrator.redis.single import SingleRedis
+from troupe.orchestrator.redis.topology import Topology
 
 __all__ = [
     "REPLY_TIMEOUT_SECONDS",

@@ -1,0 +1,1 @@
+"""Takes tasks in: checks, plans and stores what is submitted."""

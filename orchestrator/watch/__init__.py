@@ -1,0 +1,1 @@
+"""Follows tasks for their watchers: one reader of the partitions' news, many streams."""
