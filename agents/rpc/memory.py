@@ -23,8 +23,8 @@ from troupe.api.memory.v1 import memory_service_pb2 as pb
 from troupe.api.memory.v1.memory_service_pb2_grpc import MemoryServiceServicer
 from troupe.core.errors import TroupeError, invalid
 from troupe.core.interceptors.around import Context
+from troupe.core.projects import DEFAULT_PROJECT
 
-DEFAULT_PROJECT: Final = "default"
 _DEFAULT_LIMIT: Final = 10
 _DEFAULT_PAGE: Final = 50
 _MAX_METADATA_BYTES: Final = 60_000  # Milvus takes 65,536 bytes of JSON

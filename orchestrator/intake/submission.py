@@ -8,15 +8,15 @@ from functools import partial
 
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.api.orchestrator.v1.event_pb2 import TaskEvent, TaskPlanned, TaskSubmitted
-from troupe.api.orchestrator.v1.task_pb2 import Plan, Priority, TaskSpec
+from troupe.api.orchestrator.v1.task_pb2 import Plan, Priority, StepState, TaskSpec, TaskState
 from troupe.core.errors import TroupeError, invalid
 from troupe.core.ids import new_id
+from troupe.core.projects import DEFAULT_PROJECT
 from troupe.core.telemetry.propagation import current_traceparent
 from troupe.core.web.errors import RefusedUrlError
 from troupe.core.web.urls import check_url
 from troupe.orchestrator.directory import AgentDirectory
 from troupe.orchestrator.domain.plan import PlanError, check_agent
-from troupe.orchestrator.domain.states import StepState, TaskState
 from troupe.orchestrator.intake.admission import Admission
 from troupe.orchestrator.models import ModelDirectory
 from troupe.orchestrator.planner.planning import make_plan, plan_error
@@ -24,8 +24,6 @@ from troupe.orchestrator.store.new_step import NewStep
 from troupe.orchestrator.store.partitions import Partitions
 from troupe.orchestrator.store.tasks import Keeping, NewTask, StoredTask, TaskStore
 from troupe.orchestrator.webhooks.settings import WebhookSettings
-
-DEFAULT_PROJECT = "default"
 
 
 class Submission:
@@ -72,13 +70,13 @@ class Submission:
         Raises:
             TroupeError: UNKNOWN_AGENT; AGENT_UNAVAILABLE as for `plan`.
         """
-        if stored.values["state"] != TaskState.FAILED:
+        if stored.values["state"] != TaskState.TASK_STATE_FAILED:
             return
         steps = {step_id: stored.step(step_id) for step_id in stored.order}
         agents = {
             step_id: values["agent"].decode()
             for step_id, values in steps.items()
-            if values["state"] != StepState.COMPLETED
+            if values["state"] != StepState.STEP_STATE_COMPLETED
         }
 
         def check(known: Set[str]) -> None:

@@ -13,9 +13,10 @@ from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
 from troupe.api.orchestrator.v1.event_pb2 import APPROVAL_DECISION_APPROVE, ApprovalResolved
 from troupe.api.orchestrator.v1.task_pb2 import Task, TaskMetrics
 from troupe.core.errors import TroupeError
+from troupe.core.projects import DEFAULT_PROJECT
 from troupe.core.server import Drain
 from troupe.orchestrator.directory import AgentDirectory, works_in_worker
-from troupe.orchestrator.intake.submission import DEFAULT_PROJECT, Submission
+from troupe.orchestrator.intake.submission import Submission
 from troupe.orchestrator.rpc.pages import decode_page_token, encode_page_token
 from troupe.orchestrator.rpc.session import Session
 from troupe.orchestrator.store.history import mark_at

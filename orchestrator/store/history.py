@@ -11,13 +11,17 @@ from typing import Any, Final
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from troupe.api.common.v1.error_pb2 import ErrorReason
+from troupe.api.orchestrator.v1.task_pb2 import TaskState
 from troupe.core.errors import TroupeError
-from troupe.orchestrator.domain.states import TaskState
 from troupe.orchestrator.redis.client import Command, RedisClient
 from troupe.orchestrator.store import fields
 from troupe.orchestrator.store.partitions import Partitions
 from troupe.orchestrator.store.tasks import task_not_found
 from troupe.orchestrator.store.transitions import store_unavailable
+
+FINAL_TASK_STATES: Final = frozenset(
+    (TaskState.TASK_STATE_COMPLETED, TaskState.TASK_STATE_FAILED, TaskState.TASK_STATE_CANCELLED)
+)
 
 # Who does not read costs twice a message, once here and once in gRPC. Only an event that is larger itself makes a
 # message larger than this, unless more is asked for.
@@ -143,7 +147,7 @@ class History:
             message=message,
             last_sequence=last,
             more=last < newest,
-            ended=TaskState(state).is_final and last == newest,
+            ended=state in FINAL_TASK_STATES and last == newest,
             trimmed=trimmed,
             count=len(frames),
             size_bytes=len(message),
@@ -181,7 +185,7 @@ class History:
             TroupeError: TASK_NOT_FOUND.
         """
         state, dropped, length, frames, _ = await self._read(task_id, -1, -1, at_most=None)
-        return NewestEvent(b"".join(frames), dropped + length, TaskState(state).is_final)
+        return NewestEvent(b"".join(frames), dropped + length, state in FINAL_TASK_STATES)
 
     async def _read(
         self, task_id: str, start: int, stop: int, *, at_most: int | None

@@ -13,8 +13,8 @@ from typing import Final
 
 from troupe.api.common.v1.error_pb2 import Error, ErrorReason
 from troupe.api.orchestrator.v1.event_pb2 import TaskEvent
+from troupe.api.orchestrator.v1.task_pb2 import StepState, TaskState
 from troupe.core.errors import TroupeError
-from troupe.orchestrator.domain.states import StepState, TaskState
 from troupe.orchestrator.store import fields
 
 WORKER_GROUP: Final = "workers"
@@ -81,8 +81,8 @@ def _value_of(word: "re.Match[str]") -> str:
 def _words() -> Mapping[str, Mapping[str, str]]:
     event = {field.name: str(field.number) for field in TaskEvent.DESCRIPTOR.oneofs_by_name["event"].fields}
     return {
-        "TASK": {state.name: str(state.value) for state in TaskState},
-        "STEP": {state.name: str(state.value) for state in StepState},
+        "TASK": {name.removeprefix("TASK_STATE_"): str(number) for name, number in TaskState.items()},
+        "STEP": {name.removeprefix("STEP_STATE_"): str(number) for name, number in StepState.items()},
         "EVENT": event,
         "FAILURE": {name: _lua_string(error.to_proto()) for name, error in _FAILURES.items()},
         "NAME": {"group": f"'{WORKER_GROUP}'", "consumer": f"'{CONSUMER}'"},

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Final
 
+from tests.model.model import PlannedStep
 from tests.support.modelled_tasks import Attempt, Submitted
 from troupe.api.common.v1.content_pb2 import StepOutput
 from troupe.api.common.v1.step_pb2 import Step
 from troupe.api.orchestrator.v1.event_pb2 import TaskEvent, TaskPlanned, TaskSubmitted
-from troupe.orchestrator.domain.model import PlannedStep
 from troupe.orchestrator.store.new_step import NewStep
 from troupe.orchestrator.store.tasks import Keeping, NewTask
 

@@ -3,6 +3,9 @@
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, Final
 
+from tests.model import machine
+from tests.model.model import Amount, Change, EventKind, Outcome, PlannedStep, TaskModel
+from tests.model.operation import APPROVE, REJECT
 from tests.support.modelled_messages import HOUR_MS, new_step, new_task, output_of
 from tests.support.modelled_tasks import AGENTS, Attempt, ModelledTasks, Submitted, rows
 from tests.support.ready_queue import Message
@@ -12,10 +15,7 @@ from troupe.api.common.v1.step_pb2 import Step
 from troupe.api.common.v1.usage_pb2 import Usage
 from troupe.api.orchestrator.v1.event_pb2 import ApprovalResolved, StepsAdded, TaskEvent, UsageReported
 from troupe.core.errors import TroupeError
-from troupe.orchestrator.domain import machine
 from troupe.orchestrator.domain.delegation import DelegationBounds
-from troupe.orchestrator.domain.model import Amount, Change, EventKind, Outcome, PlannedStep, TaskModel
-from troupe.orchestrator.domain.operation import APPROVE, REJECT
 from troupe.orchestrator.redis.client import RedisClient
 from troupe.orchestrator.store import attempts as store
 from troupe.orchestrator.store.script import CONSUMER, WORKER_GROUP

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from tests.model import machine
+from tests.model.model import Amount, Change, Event, PlannedStep, TaskModel
+from tests.model.states import StepState
 from tests.support.ready_queue import Message, ReadyQueue
-from troupe.orchestrator.domain import machine
-from troupe.orchestrator.domain.model import Amount, Change, Event, PlannedStep, TaskModel
-from troupe.orchestrator.domain.states import StepState
 
 AGENTS: Final = ("red", "blue")
 PROJECTS: Final = ("one", "two")

@@ -5,12 +5,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
+from tests.model.model import Event, EventKind, StepModel, TaskModel
+from tests.model.states import StepState, TaskState
 from tests.support.modelled_messages import output_of
 from tests.support.modelled_tasks import AGENTS, PROJECTS, ModelledTasks
 from tests.support.ready_queue import PRIORITIES, Message
 from troupe.api.orchestrator.v1.orchestrator_service_pb2 import WatchTaskResponse
-from troupe.orchestrator.domain.model import Event, EventKind, StepModel, TaskModel
-from troupe.orchestrator.domain.states import StepState, TaskState
 from troupe.orchestrator.redis.client import Command, RedisClient
 from troupe.orchestrator.store.partitions import Partitions
 from troupe.orchestrator.store.script import WORKER_GROUP

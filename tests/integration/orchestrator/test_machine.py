@@ -17,13 +17,13 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from tests.model.model import NOTHING, Amount, PlannedStep
+from tests.model.states import StepState, TaskState
 from tests.support.modelled_store import ModelledStore
 from tests.support.modelled_tasks import AGENTS, PROJECTS, Attempt, Submitted
 from tests.support.ready_queue import PRIORITIES, WINDOW, Message
 from tests.support.redis import RedisServer
 from tests.support.stored_comparison import PARTITIONS
-from troupe.orchestrator.domain.model import NOTHING, Amount, PlannedStep
-from troupe.orchestrator.domain.states import StepState, TaskState
 from troupe.orchestrator.redis.client import RedisClient
 from troupe.orchestrator.store.transitions import Transitions
 

@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from troupe.orchestrator.domain import machine
-from troupe.orchestrator.domain.delegation import DelegationBounds
-from troupe.orchestrator.domain.model import (
+from tests.model import machine
+from tests.model.model import (
     NOTHING,
     TERMINAL_EVENTS,
     Amount,
@@ -21,8 +20,9 @@ from troupe.orchestrator.domain.model import (
     PlannedStep,
     TaskModel,
 )
-from troupe.orchestrator.domain.operation import APPROVE, REJECT, IllegalTransitionError, Work
-from troupe.orchestrator.domain.states import STEP_TRANSITIONS, TASK_TRANSITIONS, StepState, TaskState
+from tests.model.operation import APPROVE, REJECT, IllegalTransitionError, Work
+from tests.model.states import STEP_TRANSITIONS, TASK_TRANSITIONS, StepState, TaskState
+from troupe.orchestrator.domain.delegation import DelegationBounds
 
 BOUNDS = DelegationBounds(max_depth=2, max_steps=9)
 BUDGETS = st.sampled_from([NOTHING, Amount(1), Amount(4), Amount(9, 6)])

@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from troupe.api.orchestrator.v1 import task_pb2
-from troupe.orchestrator.domain.states import (
+from tests.model.states import (
     FINAL_STEP_STATES,
     FINAL_TASK_STATES,
     STEP_TRANSITIONS,
@@ -14,6 +13,7 @@ from troupe.orchestrator.domain.states import (
     StepState,
     TaskState,
 )
+from troupe.api.orchestrator.v1 import task_pb2
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from troupe.orchestrator.domain.states import StepState, TaskState
+from tests.model.states import StepState, TaskState
 
 
 class Outcome(StrEnum):

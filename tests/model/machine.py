@@ -8,8 +8,7 @@ operations here.
 from collections.abc import Sequence
 from dataclasses import replace
 
-from troupe.orchestrator.domain.delegation import DelegationBounds
-from troupe.orchestrator.domain.model import (
+from tests.model.model import (
     NOTHING,
     Amount,
     Change,
@@ -20,8 +19,9 @@ from troupe.orchestrator.domain.model import (
     StepModel,
     TaskModel,
 )
-from troupe.orchestrator.domain.operation import REJECT, Rooms, Work
-from troupe.orchestrator.domain.states import StepState, TaskState
+from tests.model.operation import REJECT, Rooms, Work
+from tests.model.states import StepState, TaskState
+from troupe.orchestrator.domain.delegation import DelegationBounds
 
 
 def submit(task_id: str, plan: Sequence[PlannedStep], *, budget: Amount) -> Change:

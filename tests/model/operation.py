@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from troupe.orchestrator.domain.model import (
+from tests.model.model import (
     NOTHING,
     Amount,
     Begun,
@@ -17,7 +17,7 @@ from troupe.orchestrator.domain.model import (
     StepModel,
     TaskModel,
 )
-from troupe.orchestrator.domain.states import STEP_TRANSITIONS, TASK_TRANSITIONS, StepState, TaskState
+from tests.model.states import STEP_TRANSITIONS, TASK_TRANSITIONS, StepState, TaskState
 
 APPROVE: Final = "approve"
 REJECT: Final = "reject"
