@@ -31,6 +31,16 @@ Sunday | 11:00
 
 retries = 6
 timeout: 45 s
+
+Q: Which region does it run in?
+A: Frankfurt.
+
+## Which database is used?
+
+PostgreSQL
+
+Backoff
+: exponential
 """
 
 
@@ -58,6 +68,9 @@ async def client(stack: Stack) -> AsyncIterator[TroupeClient]:
         ("What is the phone number?", "555 0199"),
         ("How many retries are made?", "6"),
         ("What is the timeout?", "45 s"),
+        ("Which region does it run in?", "Frankfurt"),
+        ("Which database is used?", "PostgreSQL"),
+        ("Which backoff is used?", "Exponential"),
     ],
 )
 async def test_a_short_fact_is_the_answer(client: TroupeClient, question: str, fact: str) -> None:

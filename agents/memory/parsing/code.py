@@ -10,6 +10,7 @@ from troupe.agents.memory.document import ParsedDocument, Span
 _BLOCK_END: Final = re.compile(r"\n(?:[^\S\n]*\n)+(?=\S)")  # blank lines before a line that is not indented
 _LONG_LINE: Final = 1_000
 _TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+|"', re.DOTALL)
+_MEMBER: Final = re.compile(r'"\s*:')
 _ESCAPE: Final = re.compile(r"\\u[0-9a-fA-F]{4}")
 _OPENING: Final = frozenset("{[")
 _CLOSING: Final = frozenset("}]")
@@ -23,8 +24,9 @@ def parse_code(text: str) -> ParsedDocument:
 
 
 def parse_json(text: str) -> ParsedDocument:
-    """The file; one that is written for machines, on one line or with escaped letters, is laid out anew."""
-    if _ESCAPE.search(text) or max(map(len, text.split("\n"))) > _LONG_LINE:
+    """The file; one that is written for machines, its members on one line or with escaped letters, is laid out anew."""
+    lines = text.strip().split("\n")
+    if _ESCAPE.search(text) or len(_MEMBER.findall(text)) > len(lines) or max(map(len, lines)) > _LONG_LINE:
         text = laid_out(text)
     return ParsedDocument(text=text, atoms=[Span(0, len(text))] if text else [])
 

@@ -71,8 +71,10 @@ def candidates(sources: Sequence[Source]) -> list[Candidate]:
     for source in sources:
         for sentence in sentences(source.text):
             text = source.text[sentence.start : sentence.end]
-            if stands_alone(text, sentence.kind):
-                found.append(Candidate(len(found), source, text, sentence.kind, sentence.columns))
+            candidate = Candidate(len(found), source, text, sentence.kind, sentence.columns)
+            named = sentence.columns and sentence.kind is not Kind.ROW
+            if stands_alone(candidate.said if named else text, sentence.kind):
+                found.append(candidate)
     return found
 
 

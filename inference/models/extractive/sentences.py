@@ -12,6 +12,8 @@ MAX_CHARACTERS = 600
 _END = re.compile(r"[.!?…؟।॥۔]+[\"'”’»)\]*_`]*(?=\s)|[。！？｡]+[」』”’）]*")  # noqa: RUF001 - other scripts' marks
 # A bold beginning names what the text behind it says, and stays with it.
 _NAME = re.compile(r"\s*(\*\*|__)(?=\S)[^\n]+?(?<=\S)\1")
+# Lead the eye from a name to its value.
+_LEADERS = re.compile(r"[.…]{4,}")
 _WORD_BEFORE = re.compile(r"[\w.]*$")
 _INITIALS = re.compile(r"(?:[^\W\d_]\.)*[^\W\d_]")
 _ABBREVIATION_LIST = """
@@ -59,6 +61,8 @@ def _is_boundary(text: str, start: int, match: re.Match[str], end: int) -> bool:
         return False
     if not match[0].startswith("."):
         return True
+    if _LEADERS.fullmatch(match[0]):
+        return False
     if match.start() > start and text[match.start() - 1].isspace():
         return True  # a full stop that stands alone
     found = _WORD_BEFORE.search(text, start, match.start())

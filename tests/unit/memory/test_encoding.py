@@ -188,3 +188,30 @@ def test_parts_of_mails_have_encodings_of_their_own() -> None:
 @pytest.mark.parametrize(("label", "name"), [(" Latin1 ", "windows-1252"), ("GB2312", "gbk"), ("nope", "")])
 def test_names(label: str, name: str) -> None:
     assert name_of(label) == name
+
+
+@pytest.mark.parametrize(
+    ("codec", "text"),
+    [
+        ("cp1252", "Città e più bella perché c’è il caffè, però costa di più."),
+        ("cp1252", "Één vraag: zijn er ideeën over coördinatie?"),
+        ("cp1252", "Müller hört früh müde Vögel über Dächern"),
+        ("cp1252", "Price: £5"),
+        ("cp1252", "½ cup"),
+        ("cp1252", "Há três opções: não, sim e talvez."),
+        ("cp1250", "Příliš žluťoučký kůň úpěl ďábelské ódy."),
+        ("cp1250", "Szép időnk van, menjünk a Dunához csónakázni"),
+        ("cp1251", "Порт: 8080"),
+        ("cp1251", "Цена 20 евро"),
+        ("koi8-r", "Отчёт готов, доклад будет завтра"),
+        ("cp1253", "Καλημέρα σας, τι κάνετε σήμερα;"),
+        ("cp1255", "בוקר טוב, הפגישה בשעה שלוש."),
+        ("cp949", "안녕하세요, 오늘 회의는 세 시입니다."),
+        ("cp932", "会議は三時に始まります。"),
+        ("gb18030", "会议在三点开始。"),
+    ],
+)
+def test_short_texts_are_read_in_the_script_that_people_write(codec: str, text: str) -> None:
+    decoded = decode(text.encode(codec), "x")
+    assert decoded.text == text
+    assert decoded.metadata["encoding_guessed"] == "true"

@@ -13,6 +13,14 @@ _HEADING: Final = re.compile(r" {0,3}#{1,6}(?:[ \t]|$)")
 _UNDERLINE: Final = re.compile(r" {0,3}(?:=+|-{3,}|~{3,}|\^{3,})[ \t]*$")
 _ITEM: Final = re.compile(r"[ \t]*(?:[-*+•‣◦–]|\d{1,3}[.)]|[a-zA-Z][.)])[ \t]+")
 _QUOTE: Final = re.compile(r"[ \t]*(?:>[ \t]?)+")
+# A line that asks, and marks of the one that answers: `Q: …?`, `A: …`.
+_QUESTION: Final = re.compile(
+    r"[ \t]*(?:#{1,6}[ \t]+)?(?:\W{0,3}Q(?:uestion)?[ \t]*\d*[.:)]\W{0,3}[ \t]*)?"
+    r"(?P<asked>\S(?:[^.!?…]|[.!](?=\S)){1,160}[?？؟])\W{0,3}$"
+)
+_ANSWER: Final = re.compile(r"[ \t]*\W{0,3}A(?:nswer)?[ \t]*\d*[.:)]\W{0,3}(?:[ \t]+|$)")
+# What stands below its term, as Markdown's definition lists have it.
+_DEFINITION: Final = re.compile(r"[ \t]{0,3}[:~][ \t]+(?=\S)")
 _RULE: Final = re.compile(r"[ \t]*\|?[ \t:|+=_*~^-]+\|?[ \t]*$")
 # `name: value`, `name = value`, `name ..... value` or, with a tab, a column; several lines of them are a list.
 _PAIR: Final = re.compile(
@@ -36,7 +44,8 @@ class Kind(Enum):
 class Block:
     """A block at code points `start` to `end` of its text, without list marker and outer table bars.
 
-    `columns` is the row that names the columns of a table's row, or what names a list of pairs; empty where none does.
+    `columns` is the row that names the columns of a table's row, what names a list of pairs, the term that is defined
+    or the question that is answered; empty where none does.
     """
 
     kind: Kind
@@ -72,7 +81,8 @@ def is_pair(line: str) -> bool:
 
 def _lines(text: str) -> Iterator[Block | None]:
     """A block a line; None where the block above ends."""
-    fence = columns = section = ""
+    fence = columns = section = asked = ""
+    apart = True
     spans = _spans(text)
     lines = [text[start:end] for start, end in spans]
     for index, (start, end) in enumerate(spans):
@@ -85,10 +95,13 @@ def _lines(text: str) -> Iterator[Block | None]:
             fence = marker[1]
             yield Block(Kind.CODE, start, end)
         elif not line.strip():
-            columns = ""
+            columns, apart = "", True
             yield None
+            continue
         elif _is_heading(lines, index):
+            asked = _asked(line)
             yield Block(Kind.HEADING, start, end)
+            continue
         elif _RULE.match(line):
             yield None
         elif is_row(line):
@@ -98,11 +111,23 @@ def _lines(text: str) -> Iterator[Block | None]:
         elif named := _section(lines, index):
             section = named
             yield None
+        elif (apart or _is_answered(lines, index)) and (question := _asked(line)):
+            asked = question
+            yield Block(Kind.PARAGRAPH, start, end)
+            yield None
+            apart = True
+            continue
+        elif said := _said_of(lines, index, asked):
+            offset, of_what = said
+            yield Block(Kind.ITEM, start + offset, end, of_what)
+            asked = ""
         else:
+            asked = ""
             columns = ""
             block = _spoken(lines, index, start, end, section)
             section = section if block.columns else ""
             yield block
+        apart = False
 
 
 def _is_heading(lines: Sequence[str], index: int) -> bool:
@@ -115,10 +140,32 @@ def _row(lines: Sequence[str], index: int, start: int, columns: str) -> Block:
     line, above, below = lines[index], _at(lines, index - 1), _at(lines, index + 1)
     ruled = bool(_RULE.match(below)) and ("|" in below or "=" in below)
     first = not is_row(above) and not _RULE.match(above)
+    ruled = ruled and (not first or is_row(_at(lines, index + 2)))  # the only row of a table is no heading
     heading = ruled or (first and is_row(below) and names_columns(line, below))
     text = inside(line)
     start += line.index(text)
     return Block(Kind.HEADING if heading else Kind.ROW, start, start + len(text), "" if heading else columns)
+
+
+def _asked(line: str) -> str:
+    """The question that a line is; empty where it is none."""
+    question = _QUESTION.match(line)
+    return question["asked"].strip("*_ ") if question else ""
+
+
+def _is_answered(lines: Sequence[str], index: int) -> bool:
+    return bool(_ANSWER.match(_at(lines, index + 1)))
+
+
+def _said_of(lines: Sequence[str], index: int, asked: str) -> tuple[int, str] | None:
+    """Where on the line begins what is said of a question or of a term above, and which that is."""
+    line, above = lines[index], _at(lines, index - 1)
+    if (definition := _DEFINITION.match(line)) and above.strip():
+        return definition.end(), above.strip(" \t*_`")
+    if asked and not _ITEM.match(line):
+        answer = _ANSWER.match(line)
+        return (answer.end() if answer else 0), asked
+    return None
 
 
 def _section(lines: Sequence[str], index: int) -> str:
