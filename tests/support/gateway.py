@@ -165,7 +165,7 @@ async def serving_gateway(
 
     async with asyncio.TaskGroup() as group:
         group.create_task(serve(chosen, drain))
-        await until(answers, timeout_seconds=10)
+        await until(answers)
         try:
             yield address
         finally:

@@ -48,7 +48,7 @@ async def until(condition: Callable[[], Awaitable[bool]], *, timeout_seconds: fl
         await asyncio.sleep(0.02)
 
 
-async def reached(condition: Callable[[], bool], *, timeout_seconds: float = 20) -> None:
+async def reached(condition: Callable[[], bool], *, timeout_seconds: float = READY_TIMEOUT_SECONDS) -> None:
     """The same for a condition over what this process knows already."""
 
     async def holds() -> bool:

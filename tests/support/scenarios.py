@@ -67,7 +67,7 @@ async def in_state(stub: "Stub", task_id: str, step_id: str, state: str) -> None
     async def reached() -> bool:
         return (await states(stub, task_id)).get(step_id) == state
 
-    await until(reached, timeout_seconds=20)
+    await until(reached)
 
 
 async def resolve(stub: "Stub", task_id: str, step_id: str, *, approve: bool, comment: str = "", by: str = "") -> Task:

@@ -44,7 +44,7 @@ class RedisNode(RedisServer):
         launch = launch_on_port(self._folder, self.port, append_fsync="always")
         launch = Launch([*launch.argv, *(word for pair in self._options.items() for word in pair)], launch.env)
         self.process = self._stack.enter_context(running(launch, log=self._folder / "redis.log"))
-        await until(self._serves, timeout_seconds=20)
+        await until(self._serves)
 
     async def kill_now(self) -> None:
         """`kill -9`."""
@@ -90,4 +90,4 @@ async def form_cluster(nodes: list[RedisNode]) -> None:
         ready = (b"cluster_state:ok", b"cluster_known_nodes:%d" % len(nodes))
         return all(isinstance(reply, bytes) and all(line in reply for line in ready) for reply in replies)
 
-    await until(formed, timeout_seconds=20)
+    await until(formed)

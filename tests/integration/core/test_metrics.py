@@ -83,7 +83,7 @@ async def test_calls_are_counted_by_how_they_ended(request_: bytes, code: str) -
         async def counted() -> bool:  # a refusal is sent before its handler has ended
             return await server.handled("Unary", code) == 2
 
-        await until(counted, timeout_seconds=5)
+        await until(counted)
         count = await server.value("troupe_grpc_server_handling_seconds_count", method=server.method("Unary"))
         assert count == 2
 
@@ -98,7 +98,7 @@ async def test_calls_that_are_too_slow_have_their_own_code() -> None:
         async def too_slow() -> bool:
             return await server.handled("Unary", "DEADLINE_EXCEEDED") == 1
 
-        await until(too_slow, timeout_seconds=5)
+        await until(too_slow)
 
 
 @pytest.mark.parametrize("request_", [b"slow", b"endless"])
@@ -112,7 +112,7 @@ async def test_streams_are_open_until_they_are_given_up(request_: bytes, caplog:
         async def given_up() -> bool:
             return await server.handled("Stream", "CANCELLED") == 1
 
-        await until(given_up, timeout_seconds=5)
+        await until(given_up)
         assert await server.value("troupe_grpc_server_streams_open", method=server.method("Stream")) == 0
     assert not caplog.records
 
@@ -171,14 +171,14 @@ async def test_health_over_http_says_what_is_missing(path: str) -> None:
         async def named() -> bool:
             return bool((await http.get(path)).json()["problems"] == {"store": "nobody there"})
 
-        await until(named, timeout_seconds=5)
+        await until(named)
         assert (await http.get(path)).status_code == 503
         broken.set()
 
         async def well() -> bool:
             return (await http.get(path)).status_code == 200
 
-        await until(well, timeout_seconds=5)
+        await until(well)
         assert (await http.get(path)).json() == {"status": "serving", "problems": {}}
 
 

@@ -268,6 +268,6 @@ async def test_a_process_sends_its_last_spans_before_it_ends(tmp_path: Path) -> 
         async def sent() -> bool:
             return bool(collector.spans)
 
-        await until(sent, timeout_seconds=2)
+        await until(sent)
         assert collector.one("troupe.test.v1.Process/Unary").trace_id.hex() == TRACE_ID
         assert collector.resource["service.name"] == "troupe-calls"

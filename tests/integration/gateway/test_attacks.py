@@ -241,7 +241,7 @@ async def gateway_process(backend: str, folder: Path) -> AsyncIterator[GatewayPr
         return (await fetch(address, "GET", "/healthz")).status == 200
 
     with running(Launch([sys.executable, "-m", "troupe.gateway"], env), log=folder / "gateway.log") as process:
-        await until(serves, timeout_seconds=20)
+        await until(serves)
         yield GatewayProcess(address, process.pid)
 
 

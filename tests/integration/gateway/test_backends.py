@@ -41,7 +41,7 @@ async def test_backend_that_stops_and_comes_back() -> None:
         assert address in down.grpc_message
         assert (await fetch(gateway, "GET", "/healthz")).status == 503
         async with serving_echo(Echo(), address):
-            await until(lambda: _answers(gateway, 0), timeout_seconds=3)
+            await until(lambda: _answers(gateway, 0))
             assert (await fetch(gateway, "GET", "/healthz")).status == 200
     finally:
         await gateway_context.__aexit__(None, None, None)
@@ -99,7 +99,7 @@ async def test_calls_do_not_wait_for_ever_while_attempts_to_connect_overlap() ->
                 pool.connect(Caller())  # which makes the next attempt come sooner
                 return first.refused.is_set()
 
-            await until(call_until_refused, timeout_seconds=2)
+            await until(call_until_refused)
         connections[-1].close()
 
 

@@ -132,4 +132,4 @@ async def _measured(admin: str, sample: str) -> None:
     async def holds() -> bool:
         return sample in (await fetch(admin, "GET", "/metrics")).body.decode()
 
-    await until(holds, timeout_seconds=5)
+    await until(holds)

@@ -136,12 +136,12 @@ async def test_cancelling_the_call_stops_the_model(endless_repository: Path, tmp
                 break
             assert not stopped.exists()
             call.cancel()
-            await until(model_stopped, timeout_seconds=5)
+            await until(model_stopped)
 
             stopped.unlink()
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 async for _ in inference.Generate(request, timeout=0.5):
                     pass
             assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-            await until(model_stopped, timeout_seconds=5)
+            await until(model_stopped)
     triton.clean()

@@ -92,7 +92,7 @@ async def all_wait(agents: ScriptedAgents, task_ids: Sequence[str]) -> None:
     async def reached() -> bool:
         return all(any(r.step_id == "h" for r in agents.requests[task_id]) for task_id in task_ids)
 
-    await until(reached, timeout_seconds=20)
+    await until(reached)
 
 
 async def check(stub: "Stub", task_ids: Sequence[str], watched: Sequence[Sequence[TaskEvent]]) -> None:
@@ -110,7 +110,7 @@ async def takes_over(cluster: RedisCluster, old: ClusterNode) -> None:
     async def changed() -> bool:
         return cluster.master_of(LOST) is not old
 
-    await until(changed, timeout_seconds=20)
+    await until(changed)
 
 
 async def test_a_killed_master_loses_nothing_that_a_replica_has_acknowledged(
@@ -203,4 +203,4 @@ async def _joins_as_replica(node: ClusterNode) -> None:
         role = node.ask("ROLE")
         return bool(role[0] == b"slave" and role[3] == b"connected")
 
-    await until(replicates, timeout_seconds=20)
+    await until(replicates)

@@ -84,7 +84,7 @@ async def calling(engine: Engine) -> "AsyncIterator[Stub]":
                 return bool(await stub.ListAgents(pb.ListAgentsRequest()))
             return False
 
-        await until(answers, timeout_seconds=20)
+        await until(answers)
         yield stub
 
 
@@ -92,7 +92,7 @@ async def _knows(stub: "Stub", **available: bool) -> None:
     async def listed() -> bool:
         return await _listed(stub) == available
 
-    await until(listed, timeout_seconds=10)
+    await until(listed)
 
 
 async def test_whoever_is_started_while_an_agent_is_away_knows_it(two: Two) -> None:
@@ -226,7 +226,7 @@ async def test_an_agent_in_a_worker_is_there_with_it(own: Engine, redis: RedisCl
     async def remembered() -> bool:
         return bool(await known.recall())
 
-    await until(remembered, timeout_seconds=20)
+    await until(remembered)
     own.start_orchestrator()
     async with calling(own) as stub:
         await _knows(stub, noop=True)

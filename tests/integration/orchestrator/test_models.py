@@ -64,5 +64,5 @@ async def test_an_answer_that_cannot_be_read_is_asked_for_again() -> None:
                 return "good" in error.message
             return False
 
-        await until(known, timeout_seconds=10)
+        await until(known)
         await models.check("good", field="model")

@@ -237,7 +237,7 @@ async def _attempts(agents: ScriptedAgents, task_id: str, count: int) -> None:
         await asyncio.sleep(0)
         return len(agents.requests[task_id]) >= count
 
-    await until(reached, timeout_seconds=20)
+    await until(reached)
 
 
 async def _logged(own: Engine, words: str) -> bool:

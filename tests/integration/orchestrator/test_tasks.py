@@ -115,7 +115,7 @@ async def test_cancelling_reaches_the_agent_call(stub: "Stub", agents: ScriptedA
     await _started(agents, task_id)
     reply = await stub.CancelTask(pb.CancelTaskRequest(task_id=task_id, reason="enough"))
     assert reply.task.state == TaskState.TASK_STATE_CANCELLED
-    await until(lambda: _holds(task_id in agents.cancelled), timeout_seconds=5)
+    await until(lambda: _holds(task_id in agents.cancelled))
 
     again = await stub.CancelTask(pb.CancelTaskRequest(task_id=task_id))
     assert again.task.last_sequence == reply.task.last_sequence, "cancelling twice changes nothing"
@@ -154,7 +154,7 @@ async def test_a_task_past_its_timeout_fails_and_its_call_is_cancelled(stub: "St
     task_id = await submit(stub, task)
     events = await history(stub, task_id)
     assert events[-1].task_failed.error.reason == ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED
-    await until(lambda: _holds(task_id in agents.cancelled), timeout_seconds=5)
+    await until(lambda: _holds(task_id in agents.cancelled))
 
 
 async def test_a_step_past_its_timeout_is_an_attempt_that_failed(stub: "Stub") -> None:

@@ -55,7 +55,7 @@ class Scrape:
             return seen == expected
 
         try:
-            await until(equal, timeout_seconds=10)
+            await until(equal)
         except AssertionError:
             raise AssertionError(f"{name}{labels} is {seen}, not {expected}") from None
 

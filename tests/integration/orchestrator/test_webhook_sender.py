@@ -225,7 +225,7 @@ async def test_a_slow_receiver_holds_up_no_other() -> None:
     ):
         hanging = [outbox.add(f"http://127.0.0.1:{slow.port}/") for _ in range(50)]
         prompt = [outbox.add(f"http://127.0.0.2:{quick.port}/") for _ in range(10)]
-        await until(lambda: all_over(prompt), timeout_seconds=5)
+        await until(lambda: all_over(prompt))
         assert not any(entry.over for entry in hanging)
         assert len(slow.received) == 2
         release.set()
