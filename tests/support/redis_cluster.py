@@ -20,6 +20,8 @@ from troupe.orchestrator.redis.endpoint import Address
 from troupe.orchestrator.redis.hash_slots import SLOTS, key_slot, masters_and_replicas
 
 NODE_TIMEOUT_MS: Final = 1_000
+# On a machine that stands still for a second nothing fails over by itself, which would lose what no replica has yet.
+PATIENT_TIMEOUT_MS: Final = 20_000
 _MASTERS: Final = 3
 _BUS_OFFSET: Final = 10_000
 _HOST: Final = "127.0.0.1"
@@ -40,13 +42,14 @@ class ClusterNode:
 
     data_dir: Path
     stack: ExitStack
+    timeout_ms: int
     port: int = field(default_factory=_free_port_with_bus)
     process: "subprocess.Popen[bytes] | None" = None
 
     def start(self) -> None:
         options = {
             "cluster-enabled": "yes",
-            "cluster-node-timeout": str(NODE_TIMEOUT_MS),
+            "cluster-node-timeout": str(self.timeout_ms),
             "cluster-replica-validity-factor": "0",
             "repl-diskless-sync": "yes",
             "repl-diskless-sync-delay": "0",
@@ -93,9 +96,10 @@ class ClusterNode:
 class RedisCluster:
     """The same surface as `RedisServer`, and failovers."""
 
-    def __init__(self, *, data_dir: Path) -> None:
+    def __init__(self, *, data_dir: Path, node_timeout_ms: int = NODE_TIMEOUT_MS) -> None:
         self._stack = ExitStack()
-        self.nodes = [ClusterNode(data_dir / str(number), self._stack) for number in range(2 * _MASTERS)]
+        folders = (data_dir / str(number) for number in range(2 * _MASTERS))
+        self.nodes = [ClusterNode(folder, self._stack, node_timeout_ms) for folder in folders]
 
     @property
     def url(self) -> str:

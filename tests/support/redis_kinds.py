@@ -7,11 +7,11 @@ from typing import Final
 import pytest
 
 from tests.support.redis import Redis, RedisServer
-from tests.support.redis_cluster import RedisCluster
+from tests.support.redis_cluster import PATIENT_TIMEOUT_MS, RedisCluster
 
 _KINDS: Final[Mapping[str, Callable[[Path], Redis]]] = {
     "single": lambda data_dir: RedisServer(data_dir=data_dir),
-    "cluster": lambda data_dir: RedisCluster(data_dir=data_dir),
+    "cluster": lambda data_dir: RedisCluster(data_dir=data_dir, node_timeout_ms=PATIENT_TIMEOUT_MS),
 }
 
 
