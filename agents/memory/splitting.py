@@ -2,7 +2,7 @@
 
 Passages are in order, do not overlap, begin and end with a word, and hold every code point that is not white
 space. None crosses a heading of the outermost level. `all-MiniLM-L6-v2` reads 256 tokens, so a passage stays
-under that with its title and headings before it; the sizes are estimates, see `agents.memory.tokens`.
+under that with its title and headings before it; the sizes are estimates, see `agents.tokens`.
 """
 
 import bisect
@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from troupe.agents.memory.document import ParsedDocument, Span, SplitPassage
-from troupe.agents.memory.tokens import TOKEN, estimate_tokens
+from troupe.agents.tokens import TOKEN, estimate_tokens
 
 HEADING_SEPARATOR: Final = " › "  # noqa: RUF001
 _MAX_TOKENS: Final = 210

@@ -5,9 +5,9 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing
 from typing import Final
 
-from troupe.agents.memory.tokens import estimate_tokens
 from troupe.agents.runtime.budget import Budget, Price
 from troupe.agents.runtime.models import Models
+from troupe.agents.tokens import estimate_tokens
 from troupe.api.agent.v1.agent_service_pb2 import ExecuteRequest, ExecuteResponse
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.api.common.v1.usage_pb2 import Usage

@@ -9,7 +9,7 @@ from tokenizers import Tokenizer
 from troupe.agents.memory.document import Heading, ParsedDocument, Span, SplitPassage
 from troupe.agents.memory.parsing.markdown import parse_markdown
 from troupe.agents.memory.splitting import split
-from troupe.agents.memory.tokens import estimate_tokens
+from troupe.agents.tokens import estimate_tokens
 
 PARTS = st.one_of(
     st.sampled_from(
