@@ -4,9 +4,9 @@ from contextlib import AsyncExitStack
 from functools import partial
 
 from troupe.agent import AgentServicer
-from troupe.agents.builtin.analyzer import Analyzer
-from troupe.agents.builtin.retriever import Retriever
-from troupe.agents.builtin.writer import Writer
+from troupe.agents.builtin.analyzer.agent import Analyzer
+from troupe.agents.builtin.retriever.agent import Retriever
+from troupe.agents.builtin.writer.agent import Writer
 from troupe.agents.memory.clearing import clearing
 from troupe.agents.memory.embedding import InferenceEmbedder
 from troupe.agents.memory.milvus.store import MilvusStore

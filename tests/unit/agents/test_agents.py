@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 
 from tests.support.agents import FakeMemory, FakeModels, Ran, execute, passage, runtime, step
 from tests.unit.agents.test_tools import tool_call
-from troupe.agents.builtin.analyzer import Analyzer
-from troupe.agents.builtin.aspects import MAX_ASPECTS, aspects
-from troupe.agents.builtin.citing import HEADING_SEPARATOR
-from troupe.agents.builtin.handover import Handover, attach, read
-from troupe.agents.builtin.pooling import pool
-from troupe.agents.builtin.retriever import Retriever
-from troupe.agents.builtin.writer import Writer
+from troupe.agents.builtin.analyzer.agent import Analyzer
+from troupe.agents.builtin.analyzer.handover import Handover, attach, read
+from troupe.agents.builtin.evidence.citing import HEADING_SEPARATOR
+from troupe.agents.builtin.evidence.pooling import pool
+from troupe.agents.builtin.retriever.agent import Retriever
+from troupe.agents.builtin.retriever.aspects import MAX_ASPECTS, aspects
+from troupe.agents.builtin.writer.agent import Writer
 from troupe.agents.runtime.runtime import Runtime
 from troupe.api.common.v1.content_pb2 import Passage, StepOutput
 from troupe.api.common.v1.error_pb2 import ErrorReason

@@ -4,11 +4,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.agents import passage
-from troupe.agents.builtin.answers import statements
-from troupe.agents.builtin.citing import cite, locate
-from troupe.agents.builtin.evidence import read_answer, supported
-from troupe.agents.builtin.prompts import Source, analysis_messages
-from troupe.agents.builtin.text.sentences import sentences
+from troupe.agents.builtin.analyzer.support import read_answer, supported
+from troupe.agents.builtin.evidence.answers import statements
+from troupe.agents.builtin.evidence.citing import cite, locate
+from troupe.agents.builtin.evidence.prompts import Source, analysis_messages
+from troupe.agents.builtin.evidence.sentences import sentences
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="[]"), max_size=300)
 WORDS = st.lists(

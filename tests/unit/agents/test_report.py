@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from troupe.agents.builtin.report import source_line
+from troupe.agents.builtin.writer.report import source_line
 from troupe.api.common.v1.content_pb2 import Citation
 
 

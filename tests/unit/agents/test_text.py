@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from troupe.agents.builtin.text.readable import plain, readable, readable_row
-from troupe.agents.builtin.text.worth import says_something
+from troupe.agents.builtin.evidence.readable import plain, readable, readable_row
+from troupe.agents.builtin.evidence.worth import says_something
 
 
 @pytest.mark.parametrize(

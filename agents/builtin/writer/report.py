@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from troupe.agents.builtin.citing import HEADING_SEPARATOR
-from troupe.agents.builtin.numbering import Numbering
-from troupe.agents.builtin.text.readable import plain
-from troupe.agents.builtin.topics import Topic
+from troupe.agents.builtin.evidence.citing import HEADING_SEPARATOR
+from troupe.agents.builtin.evidence.numbering import Numbering
+from troupe.agents.builtin.evidence.readable import plain
+from troupe.agents.builtin.writer.topics import Topic
 from troupe.api.common.v1.content_pb2 import Citation, Finding
 from troupe.core.file_urls import brief
 

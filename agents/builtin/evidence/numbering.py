@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from troupe.agents.builtin.citing import place_of
+from troupe.agents.builtin.evidence.citing import place_of
 from troupe.api.common.v1.content_pb2 import Citation, Finding
 
 

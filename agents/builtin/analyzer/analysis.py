@@ -4,11 +4,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from troupe.agents.builtin.citing import overlaps
-from troupe.agents.builtin.evidence import Supported, read_answer, supported, texts_to_compare
-from troupe.agents.builtin.prompts import analysis_messages, source_of
-from troupe.agents.builtin.similarity import Vector, cosine, vectors_of
-from troupe.agents.builtin.wording import share
+from troupe.agents.builtin.analyzer.support import Supported, read_answer, supported, texts_to_compare
+from troupe.agents.builtin.evidence.citing import overlaps
+from troupe.agents.builtin.evidence.prompts import analysis_messages, source_of
+from troupe.agents.builtin.evidence.similarity import Vector, cosine, vectors_of
+from troupe.agents.builtin.evidence.wording import share
 from troupe.agents.runtime.context import AgentContext
 from troupe.api.common.v1.content_pb2 import Finding, Passage
 from troupe.core.text.blocks import Kind

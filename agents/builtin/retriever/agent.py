@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from troupe.agents.builtin.aspects import aspects
-from troupe.agents.builtin.pooling import pool
+from troupe.agents.builtin.evidence.pooling import pool
+from troupe.agents.builtin.retriever.aspects import aspects
 from troupe.agents.runtime.context import AgentContext
 from troupe.agents.runtime.loop import run_loop
 from troupe.agents.tools.memory_search import NAME as MEMORY_SEARCH

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Final
 
-from troupe.agents.builtin.analysis import analyze
-from troupe.agents.builtin.handover import Handover, attach
-from troupe.agents.builtin.numbering import Numbering
-from troupe.agents.builtin.pooling import pool
+from troupe.agents.builtin.analyzer.analysis import analyze
+from troupe.agents.builtin.analyzer.handover import Handover, attach
+from troupe.agents.builtin.evidence.numbering import Numbering
+from troupe.agents.builtin.evidence.pooling import pool
 from troupe.agents.runtime.context import AgentContext
 from troupe.api.agent.v1.agent_service_pb2 import AgentDescriptor, DependencyOutput, ExecuteRequest
 from troupe.api.common.v1.content_pb2 import Finding, Passage, StepOutput

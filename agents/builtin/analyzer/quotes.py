@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from troupe.agents.builtin.answers import Statement
-from troupe.agents.builtin.citing import locate
-from troupe.agents.builtin.text.readable import readable, readable_row
-from troupe.agents.builtin.text.sentences import Span, sentences
+from troupe.agents.builtin.evidence.answers import Statement
+from troupe.agents.builtin.evidence.citing import locate
+from troupe.agents.builtin.evidence.readable import readable, readable_row
+from troupe.agents.builtin.evidence.sentences import Span, sentences
 from troupe.api.common.v1.content_pb2 import Passage
 from troupe.core.text.blocks import Kind, block_at
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from troupe.agents.builtin.citing import HEADING_SEPARATOR
+from troupe.agents.builtin.evidence.citing import HEADING_SEPARATOR
 from troupe.api.common.v1.content_pb2 import Passage
 from troupe.api.inference.v1.inference_service_pb2 import Message, Role
 from troupe.core.file_urls import brief

@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from troupe.agents.builtin.text.sentences import Span
+from troupe.agents.builtin.evidence.sentences import Span
 from troupe.api.common.v1.content_pb2 import Citation, Passage
 
 HEADING_SEPARATOR: Final = " › "  # noqa: RUF001 - as the contracts have it

@@ -4,13 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from troupe.agents.builtin.answers import Statement, statements
-from troupe.agents.builtin.citing import HEADING_SEPARATOR, cite, locate
-from troupe.agents.builtin.quotes import Quote, joined, quote
-from troupe.agents.builtin.text.readable import plain
-from troupe.agents.builtin.text.sentences import Span, sentences
-from troupe.agents.builtin.text.worth import says_something
-from troupe.agents.builtin.wording import share
+from troupe.agents.builtin.analyzer.quotes import Quote, joined, quote
+from troupe.agents.builtin.evidence.answers import Statement, statements
+from troupe.agents.builtin.evidence.citing import HEADING_SEPARATOR, cite, locate
+from troupe.agents.builtin.evidence.readable import plain
+from troupe.agents.builtin.evidence.sentences import Span, sentences
+from troupe.agents.builtin.evidence.wording import share
+from troupe.agents.builtin.evidence.worth import says_something
 from troupe.api.common.v1.content_pb2 import Citation, Passage
 from troupe.core.text.blocks import Kind
 

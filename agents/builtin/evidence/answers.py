@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from troupe.agents.builtin.prompts import NO_ANSWER
-from troupe.agents.builtin.text.sentences import sentences
+from troupe.agents.builtin.evidence.prompts import NO_ANSWER
+from troupe.agents.builtin.evidence.sentences import sentences
 
 _GROUP: Final = re.compile(
     r"[ \t]*\[\d{1,6}(?:\s*[,;]\s*\d{1,6})*\](?:[ \t]*[,;]?[ \t]*\[\d{1,6}(?:\s*[,;]\s*\d{1,6})*\])*"

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Final
 
-from troupe.agents.builtin.citing import cite
-from troupe.agents.builtin.similarity import cosine, vectors_of
-from troupe.agents.builtin.text.readable import readable
-from troupe.agents.builtin.text.sentences import sentences
-from troupe.agents.builtin.text.worth import says_something
+from troupe.agents.builtin.evidence.citing import cite
+from troupe.agents.builtin.evidence.readable import readable
+from troupe.agents.builtin.evidence.sentences import sentences
+from troupe.agents.builtin.evidence.similarity import cosine, vectors_of
+from troupe.agents.builtin.evidence.worth import says_something
 from troupe.agents.runtime.context import AgentContext
 from troupe.api.common.v1.content_pb2 import Finding, Passage
 

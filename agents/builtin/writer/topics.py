@@ -6,7 +6,7 @@ from typing import Final
 
 import regex
 
-from troupe.agents.builtin.citing import overlaps
+from troupe.agents.builtin.evidence.citing import overlaps
 from troupe.api.common.v1.content_pb2 import Finding, Passage
 
 _MAX_FINDINGS: Final = 10

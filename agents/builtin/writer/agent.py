@@ -5,17 +5,17 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Final
 
-from troupe.agents.builtin import report
-from troupe.agents.builtin.analysis import analyze
-from troupe.agents.builtin.answers import statements
-from troupe.agents.builtin.closest import closest
-from troupe.agents.builtin.direct import direct_answer
-from troupe.agents.builtin.handover import Handover, read
-from troupe.agents.builtin.numbering import Numbering
-from troupe.agents.builtin.pooling import pool
-from troupe.agents.builtin.prompts import NO_ANSWER, Source, answer_messages
-from troupe.agents.builtin.text.readable import plain
-from troupe.agents.builtin.topics import Topic, arranged
+from troupe.agents.builtin.analyzer.analysis import analyze
+from troupe.agents.builtin.analyzer.handover import Handover, read
+from troupe.agents.builtin.evidence.answers import statements
+from troupe.agents.builtin.evidence.numbering import Numbering
+from troupe.agents.builtin.evidence.pooling import pool
+from troupe.agents.builtin.evidence.prompts import NO_ANSWER, Source, answer_messages
+from troupe.agents.builtin.evidence.readable import plain
+from troupe.agents.builtin.writer import report
+from troupe.agents.builtin.writer.closest import closest
+from troupe.agents.builtin.writer.direct import direct_answer
+from troupe.agents.builtin.writer.topics import Topic, arranged
 from troupe.agents.runtime.context import AgentContext
 from troupe.api.agent.v1.agent_service_pb2 import AgentDescriptor, DependencyOutput, ExecuteRequest
 from troupe.api.common.v1.content_pb2 import Finding, StepOutput

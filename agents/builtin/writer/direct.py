@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from troupe.agents.builtin.topics import Topic, is_comparison
+from troupe.agents.builtin.writer.topics import Topic, is_comparison
 from troupe.api.common.v1.content_pb2 import Finding
 
 _MAX_SENTENCES: Final = 4

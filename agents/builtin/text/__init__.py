@@ -1,1 +1,0 @@
-"""Text of documents: its sentences, and how it reads without its markup. Pure."""

@@ -1,0 +1,1 @@
+"""Composes the report of the findings."""
