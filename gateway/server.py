@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict
 from typing import Final
 
+from troupe.core.addresses import HostPort
 from troupe.core.server import StartupError
 from troupe.gateway.downstream.accept import AcceptedConnection, Versions
 from troupe.gateway.downstream.exchange import Application
@@ -59,12 +60,12 @@ class WebServer:
             StartupError: the address cannot be bound.
         """
         loop = asyncio.get_running_loop()
-        host, _, port = listen.rpartition(":")
+        where = HostPort.parse(listen)
         try:
             server = await loop.create_server(
                 self._connect,
-                host.strip("[]"),
-                int(port),
+                where.bare_host,
+                where.port,
                 backlog=_BACKLOG,
                 ssl=self._tls.context if self._tls is not None else None,
                 ssl_handshake_timeout=self._handshake_seconds if self._tls is not None else None,
@@ -76,7 +77,7 @@ class WebServer:
             ) from None
         sweeping = loop.create_task(self._sweep(), name="sweep")
         try:
-            yield f"{host}:{server.sockets[0].getsockname()[1]}"
+            yield f"{where.host}:{server.sockets[0].getsockname()[1]}"
         finally:
             server.close()
             sweeping.cancel()

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, Field
 
-from troupe.core.settings import HostPort, ListenAddress, ServiceSettings
+from troupe.core.settings import ListenAddress, ServerAddress, ServiceSettings
 from troupe.core.settings_view import print_sections
 from troupe.gateway.wire.cors import check_origins
 from troupe.gateway.wire.hosts import check_hosts
@@ -17,7 +17,7 @@ class GatewaySettings(ServiceSettings):
     section: ClassVar[str] = "gateway"
 
     listen: ListenAddress = Field(default="127.0.0.1:8080", description="`host:port`; port 0 takes a free one")
-    backends: tuple[HostPort, ...] = Field(
+    backends: tuple[ServerAddress, ...] = Field(
         default=("127.0.0.1:50051",), min_length=1, description="`host:port` of each backend"
     )
     connections_per_backend: int = Field(default=2, ge=1, le=64)

@@ -4,6 +4,7 @@ import asyncio
 import socket
 from typing import Self, cast
 
+from troupe.core.addresses import HostPort
 from troupe.gateway.batching import BatchingWriter
 from troupe.gateway.wire import http2
 from troupe.gateway.wire.http2 import Http2Error
@@ -31,10 +32,10 @@ class BackendConnection(asyncio.Protocol):
         Raises:
             OSError: nothing answers, or what answers is no HTTP/2 server.
         """
-        host, _, port = address.rpartition(":")
+        where = HostPort.parse(address)
         loop = asyncio.get_running_loop()
         transport, connection = await loop.create_connection(
-            lambda: cls(address=address, limits=limits), host.strip("[]"), int(port)
+            lambda: cls(address=address, limits=limits), where.bare_host, where.port
         )
         try:
             await connection.ready()

@@ -7,6 +7,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from typing import Any, Final
 
 import grpc
@@ -14,6 +15,7 @@ import grpc.aio
 import uvloop
 
 from troupe.api.common.v1.error_pb2 import ErrorReason
+from troupe.core.addresses import HostPort
 from troupe.core.errors import TroupeError
 from troupe.core.health import Check, Health
 from troupe.core.interceptors import server_interceptors
@@ -174,20 +176,19 @@ async def admin_port(listen: str, *, drain: Drain, problems: Callable[[], Mappin
 
 
 def _bind(server: grpc.aio.Server, listen: str) -> str:
-    host = listen.rpartition(":")[0]
     _try_address(listen)
     try:
         port = server.add_insecure_port(listen)
     except RuntimeError:
         raise StartupError(f"cannot listen on {listen!r}: the port is taken or the address is not ours") from None
-    return f"{host}:{port}"
+    return str(replace(HostPort.parse(listen), port=port))
 
 
 def _try_address(listen: str) -> None:
     """Binds and lets go: gRPC would not say what is wrong with an address, but write lines of its own about it."""
-    host, _, port = listen.rpartition(":")
+    where = HostPort.parse(listen)
     try:
-        family, _, _, _, address = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[0]
+        family, _, _, _, address = socket.getaddrinfo(where.bare_host, where.port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)

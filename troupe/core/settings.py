@@ -5,58 +5,54 @@ the same field in the table `[<section>]`. The file is `troupe.toml` in the work
 `TROUPE_CONFIG` names another. Variables win over the file, the file over the defaults.
 """
 
-import re
 from typing import Annotated, Any, ClassVar, Final, Self
 
 from pydantic import AfterValidator, ValidationError
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from troupe.core.addresses import HostPort, grpc_target, server_address
 from troupe.core.settings_problems import explained, undecodable
 from troupe.core.settings_sources import CONFIG_VARIABLE, SettingsError, Variables, config_path, file_table
 
 __all__ = [
     "CONFIG_VARIABLE",
     "GrpcTarget",
-    "HostPort",
     "ListenAddress",
+    "ServerAddress",
     "ServiceSettings",
     "SettingsError",
     "config_path",
 ]
-
-_HOST_PORT: Final = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^\s:/@\[\]]+):(\d{1,5})", re.ASCII)
-# Names of gRPC's resolvers: https://github.com/grpc/grpc/blob/master/doc/naming.md
-_OTHER_TARGET: Final = re.compile(r"(?:dns|ipv4|ipv6|vsock|xds):\S+|unix(?:-abstract)?:.+")
-_LARGEST_PORT: Final = 65_535
+_NO_SERVER: Final = "must be host:port, such as 127.0.0.1:50052, without http:// before it; the port is 1 to 65535"
 
 
 def _listen_address(text: str) -> str:
-    if (port := _port_of(text)) is None or port > _LARGEST_PORT:
-        raise ValueError("must be host:port, such as 127.0.0.1:50051; the port is 0 to 65535, and 0 takes a free one")
-    return text
+    try:
+        return str(HostPort.parse(text))
+    except ValueError:
+        raise ValueError(
+            "must be host:port, such as 127.0.0.1:50051; the port is 0 to 65535, and 0 takes a free one"
+        ) from None
+
+
+def _server_address(text: str) -> str:
+    try:
+        return str(server_address(text))
+    except ValueError:
+        raise ValueError(_NO_SERVER) from None
 
 
 def _grpc_target(text: str) -> str:
-    return text if _OTHER_TARGET.fullmatch(text) else _host_port(text)
-
-
-def _host_port(text: str) -> str:
-    if not 0 < (_port_of(text) or 0) <= _LARGEST_PORT:
-        raise ValueError(
-            "must be host:port, such as 127.0.0.1:50052, without http:// before it; the port is 1 to 65535"
-        )
-    return text
-
-
-def _port_of(text: str) -> int | None:
-    found = _HOST_PORT.fullmatch(text)
-    return int(found[1]) if found else None
+    try:
+        return grpc_target(text)
+    except ValueError:
+        raise ValueError(_NO_SERVER) from None
 
 
 ListenAddress = Annotated[str, AfterValidator(_listen_address)]
 """Where a server listens."""
 
-HostPort = Annotated[str, AfterValidator(_host_port)]
+ServerAddress = Annotated[str, AfterValidator(_server_address)]
 """Where a server is."""
 
 GrpcTarget = Annotated[str, AfterValidator(_grpc_target)]

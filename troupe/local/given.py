@@ -13,8 +13,8 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_settings import NoDecode, SettingsConfigDict
 
+from troupe.core.addresses import HostPort
 from troupe.core.settings import GrpcTarget, ServiceSettings, SettingsError
-from troupe.local.addresses import HostPort
 
 
 def _listen(text: str) -> str:

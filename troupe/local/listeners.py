@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from troupe.local.addresses import LOOPBACK, HostPort
+from troupe.core.addresses import LOOPBACK, HostPort
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -34,7 +34,7 @@ def owner_of(address: str, listeners: Sequence[Listener]) -> int | None:
     """
     try:
         where = HostPort.parse(address)
-        host = ipaddress.ip_address(LOOPBACK if where.host == "localhost" else where.host.strip("[]"))
+        host = ipaddress.ip_address(LOOPBACK if where.host == "localhost" else where.bare_host)
     except ValueError:
         return None
     if not host.is_loopback:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from troupe.local.addresses import LOOPBACK, HostPort
+from troupe.core.addresses import LOOPBACK, HostPort
 from troupe.local.errors import StackError
 from troupe.local.launch import free_port
 

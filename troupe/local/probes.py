@@ -8,6 +8,8 @@ from typing import Final, TypeVar
 import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from troupe.core.addresses import HostPort
+
 Probe = Callable[[], Awaitable[None]]
 """Returns when the process does its work; raises, with a message for people, when it does not."""
 
@@ -136,8 +138,8 @@ async def _exchange(address: str, request: bytes, context: ssl.SSLContext | None
         if address.startswith(_SOCKET):
             reader, writer = await asyncio.open_unix_connection(address.removeprefix(_SOCKET))
         else:
-            host, _, port = address.rpartition(":")
-            reader, writer = await asyncio.open_connection(host.strip("[]"), int(port), ssl=context)
+            where = HostPort.parse(address)
+            reader, writer = await asyncio.open_connection(where.bare_host, where.port, ssl=context)
         try:
             writer.write(request)
             return await reader.readline() if request else b""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from troupe.local.addresses import host_port
+from troupe.core.addresses import host_port
 from troupe.local.errors import StackError
 from troupe.local.given import Given
 from troupe.local.launch import Launch

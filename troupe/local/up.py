@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
-from troupe.local.addresses import LOOPBACK, HostPort
+from troupe.core.addresses import LOOPBACK, HostPort
 from troupe.local.errors import StackError
 from troupe.local.given import Given
 from troupe.local.lock import locked

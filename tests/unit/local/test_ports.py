@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from troupe.local.addresses import HostPort
+from troupe.core.addresses import HostPort
 from troupe.local.errors import StackError
 from troupe.local.launch import free_port
 from troupe.local.ports import Ports, read_ports, write_ports

@@ -13,7 +13,7 @@ from troupe.cli.options import DataDirOption
 from troupe.cli.session import COMPLETED, INTERRUPTED, finish
 from troupe.cli.stacking import StartInterruptedError, gateway_page, stack_on_screen
 from troupe.cli.target import target_option
-from troupe.local.addresses import HIGHEST_PORT, agent_address
+from troupe.core.addresses import HIGHEST_PORT, grpc_target
 from troupe.local.settings import LocalSettings
 from troupe.local.stack_file import Member
 
@@ -62,7 +62,7 @@ def _ports(options: Sequence[str]) -> Mapping[str, int]:
 def _agents(options: Sequence[str]) -> Sequence[str]:
     """`HOST:PORT` each, or several between commas."""
     try:
-        return [agent_address(address) for option in options for address in option.split(",")]
+        return [grpc_target(address) for option in options for address in option.split(",")]
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--agent") from None
 

@@ -9,6 +9,7 @@ from typing import Final
 from prometheus_client import REGISTRY
 from prometheus_client.exposition import choose_encoder
 
+from troupe.core.addresses import HostPort
 from troupe.core.logs import get_logger
 from troupe.core.telemetry.http import MAX_HEAD_BYTES, BadRequestError, Request, Response
 
@@ -28,11 +29,11 @@ async def admin_server(listen: str, *, problems: Problems) -> AsyncIterator[str]
     Raises:
         OSError: the address cannot be bound.
     """
-    host, _, port = listen.rpartition(":")
+    where = HostPort.parse(listen)
     connections = _Connections(problems)
-    server = await asyncio.start_server(connections.serve, host.strip("[]"), int(port), limit=MAX_HEAD_BYTES)
+    server = await asyncio.start_server(connections.serve, where.bare_host, where.port, limit=MAX_HEAD_BYTES)
     try:
-        yield f"{host}:{server.sockets[0].getsockname()[1]}"
+        yield f"{where.host}:{server.sockets[0].getsockname()[1]}"
     finally:
         server.close()
         await connections.close()

@@ -1,21 +1,29 @@
 """Addresses as people give them."""
 
 import pytest
+from pydantic import TypeAdapter, ValidationError
 
-from troupe.core.settings import SettingsError
-from troupe.local.addresses import HostPort, agent_address, host_port
+from troupe.core.addresses import HostPort, grpc_target, host_port
+from troupe.core.settings import GrpcTarget, SettingsError
 from troupe.local.given import Given
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        *("127.0.0.1:7000", "localhost:1", "agents.example:65535", "[::1]:7000", "my-host_2:80"),
-        *("unix:/run/agent.sock", "dns:///agents:7000", "ipv4:10.0.0.1:7000,10.0.0.2:7000"),
+        *("127.0.0.1:7000", "localhost:1", "agents.example:65535", "[::1]:7000", "my-host_2:80", "[fe80::1%eth0]:7000"),
+        *(
+            "unix:/run/agent.sock",
+            "unix:/a b",
+            "unix-abstract:agents",
+            "dns:///agents:7000",
+            "ipv4:10.0.0.1:7000,10.0.0.2:7000",
+        ),
     ],
 )
 def test_an_agent_is_at_a_host_and_port_or_at_another_target_of_grpc(text: str) -> None:
-    assert agent_address(f" {text} ") == text
+    assert grpc_target(f" {text} ") == text
+    assert TypeAdapter(GrpcTarget).validate_python(f" {text} ") == text
 
 
 @pytest.mark.parametrize(
@@ -23,12 +31,15 @@ def test_an_agent_is_at_a_host_and_port_or_at_another_target_of_grpc(text: str) 
     [
         *("", "localhost", ":7000", "host:", "host:abc", "host:65536", "host:-1", "http://host:7000", "a b:1"),
         *("host:0", "host:٣", "::1:7000", "user@host:1", "unix:", "host:7000/path"),
+        *("vsock:3:1024", "[1.2.3.4]:1", "[fe80::1%]:1", "[::1%a b]:1", "a\x00b:1", "unix:/a\nb", "h?x:1", "dns:a b:1"),
     ],
 )
 def test_what_is_no_address_is_refused_with_its_value(text: str) -> None:
     with pytest.raises(ValueError, match=r"is no HOST:PORT, such as 127\.0\.0\.1:7000|has port 0") as refused:
-        agent_address(text)
+        grpc_target(text)
     assert repr(text) in str(refused.value)
+    with pytest.raises(ValidationError):
+        TypeAdapter(GrpcTarget).validate_python(text)
 
 
 @pytest.mark.parametrize(
