@@ -3,10 +3,14 @@
 import datetime
 import io
 import zipfile
+from collections.abc import Sequence
+from typing import Literal
 
 import openpyxl
 import pptx
 import pytest
+from openpyxl.cell.rich_text import CellRichText, TextBlock
+from openpyxl.cell.text import InlineFont
 from pptx.util import Inches
 
 from tests.support.office import archive, block, cell, docx, rows, run
@@ -134,6 +138,28 @@ def test_workbooks() -> None:
     assert document.atoms[0].header == "Plan | Europe | Asia | Share"
     assert document.metadata == {"hidden_sheets": "1"}
     assert document.title == "Quotas"
+
+
+@pytest.mark.parametrize(
+    ("parts", "text"),
+    [
+        (((None, "10"), ("superscript", "6"), (None, " users")), "10^6 users"),
+        (((None, "2"), ("superscript", "1"), ("superscript", "0")), "2^10"),
+        (((None, "H"), ("subscript", "2"), (None, "O")), "H_2O"),
+        (((None, "The fee"), ("superscript", "1")), "The fee [1]"),
+        (((None, "May 3"), ("superscript", "rd"), (None, ", noon")), "May 3rd, noon"),
+        (((None, "plain "), (None, "text")), "plain text"),
+    ],
+)
+def test_raised_and_lowered_parts_of_a_cell_keep_their_mark(
+    parts: Sequence[tuple[Literal["superscript", "subscript"] | None, str]], text: str
+) -> None:
+    book = openpyxl.Workbook()
+    runs = [TextBlock(InlineFont(vertAlign=move), part) for move, part in parts]
+    book.worksheets[0]["A1"] = CellRichText(*runs)
+    buffer = io.BytesIO()
+    book.save(buffer)
+    assert read(buffer.getvalue(), XLSX).text.endswith(text)
 
 
 @pytest.mark.parametrize(
