@@ -212,6 +212,15 @@ def test_scans_are_told() -> None:
         "20240501123456",
         "Dokument1",
         "LaTeX output",
+        "Acrobat Distiller 9.0",
+        "LibreOffice Writer",
+        "C:\\Users\\Ada Byron\\My report",
+        "/home/ada byron/my report",
+        "my final report.docx",
+        "Documento sin título",
+        "Présentation1",
+        "Новый документ 3",
+        "無題のドキュメント",
     ],
 )
 def test_titles_that_tell_nothing_give_way_to_the_first_heading(title: str) -> None:
@@ -220,7 +229,12 @@ def test_titles_that_tell_nothing_give_way_to_the_first_heading(title: str) -> N
 
 
 @pytest.mark.parametrize(
-    "title", ["The report", "Report on refunds 2024", "Slide rules", "Wordsworth", "Page layout", "Q3"]
+    "title",
+    [
+        *("The report", "Report on refunds 2024", "Slide rules", "Wordsworth", "Page layout", "Q3"),
+        *("Word: its origin", "Latex allergy", "Pages of history", "Acrobatics", "Canvas painting", "Outlook for 2025"),
+        *("COVID-19", "GPT-4", "1984", "State-of-the-art", "TCP/IP", "LibreOffice handbook"),
+    ],
 )
 def test_titles_that_tell_something_stay(title: str) -> None:
     assert read(pdf("Text.", title=title)).title == title
