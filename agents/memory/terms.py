@@ -5,8 +5,9 @@ Milvus only splits them at blanks. Case and width are folded, and what nobody se
 characters) is no part of a word. An accent is not always typed: a Latin, Greek or Arabic word that has some stands
 with and without them, so that both are found and the exact one first. Vowel points of Hebrew and Arabic and stress
 marks of Cyrillic are left out; the marks of all other scripts are as good as letters (kana's voicing, Indic vowel
-signs). English plurals are cut (Harman, "How effective is suffixing?", 1991: the S-stemmer). What is written without
-blanks becomes pairs of neighbours, and single characters where they are words.
+signs). Digits of all scripts are those of ASCII. English plurals are cut (Harman, "How effective is suffixing?",
+1991: the S-stemmer). What is written without blanks becomes pairs of neighbours, and single characters where they are
+words.
 """
 
 import itertools
@@ -30,6 +31,7 @@ _MAY_BE_A_WORD: Final = regex.compile(r"[\p{Han}\p{Hangul}]")
 _WHOLE: Final = regex.compile(r"[\p{Katakana}\u30fc]{3,}|^\p{Hangul}{3,}$")
 _OPTIONAL_MARKS: Final = regex.compile(r"(?<=[\p{Hebrew}\p{Arabic}\p{Syriac}\p{Cyrillic}]\p{M}*)\p{M}+")
 _ACCENTED: Final = regex.compile(r"(?<=[\p{Latin}\p{Greek}\p{Arabic}]\p{M}*)\p{M}+")
+_DIGIT: Final = regex.compile(r"[\p{Nd}--[0-9]]", flags=regex.VERSION1)
 _RUSSIAN_YO: Final = str.maketrans({"ё": "е"})  # noqa: RUF001 - Cyrillic is meant
 
 
@@ -42,7 +44,8 @@ def _fold(text: str) -> str:
     if text.isascii():
         return text.lower()
     seen = _RAISED.sub(" ", _UNSEEN.sub("", text).translate(_VOICING))
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", seen).casefold()).translate(_RUSSIAN_YO)
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", seen).casefold()).translate(_RUSSIAN_YO)
+    return _DIGIT.sub(lambda digit: str(unicodedata.decimal(digit[0])), folded)
 
 
 def _terms_of(word: str) -> Iterator[str]:

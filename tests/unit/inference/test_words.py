@@ -50,3 +50,11 @@ def test_scripts_without_spaces_give_pairs() -> None:
 )
 def test_marks_and_what_nobody_sees_cut_no_word(text: str, words: set[str]) -> None:
     assert content_words(unicodedata.normalize("NFD", text)) == content_words(text) == words
+
+
+@pytest.mark.parametrize(
+    "digits",
+    ["٨٠٨٠", "۸۰۸۰", "८०८०", "৮০৮০", "๘๐๘๐", "８０８０", "\U0001d7d6\U0001d7d8\U0001d7d6\U0001d7d8"],  # noqa: RUF001
+)
+def test_digits_of_all_scripts_are_those_of_ascii(digits: str) -> None:
+    assert content_words(f"port {digits}") == content_words("port 8080")

@@ -69,6 +69,15 @@ def test_terms(text: str, expected: str) -> None:
     assert terms(text) == expected
 
 
+@pytest.mark.parametrize(
+    "digits",
+    ["٨٠٨٠", "۸۰۸۰", "८०८०", "৮০৮০", "๘๐๘๐", "８０８０", "\U0001d7d6\U0001d7d8\U0001d7d6\U0001d7d8"],  # noqa: RUF001
+)
+def test_digits_of_all_scripts_are_those_of_ascii(digits: str) -> None:
+    assert terms(f"port {digits}") == "port 8080"
+    assert terms(f"x{digits}y 10\u00b2") == "x8080y 10 2"
+
+
 @given(ANY_TEXT)
 def test_no_analyzer_cuts_a_term(text: str) -> None:
     found = terms(text)
