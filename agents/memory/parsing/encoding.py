@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import chardet
+import regex
 from chardet.registry import REGISTRY
 
 from troupe.agents.memory.errors import unreadable
@@ -59,6 +60,16 @@ _PLAIN_LETTER: Final = re.compile("[A-Za-z]")
 _OTHER_SCRIPT: Final = re.compile("[^\x00-\u024f\u1e00-\u1eff]")
 _ACCENTED_ONLY: Final = re.compile("[\xaa-\u024f\u1e00-\u1eff]+")
 _LONG_WORD: Final = 4  # letters; as many accented ones and no plain one are no word of a Latin script
+# The scripts whose letters have a control character in one of their two places, as no other text has.
+_SCRIPTS: Final = (
+    *("Greek", "Cyrillic", "Armenian", "Georgian", "Hebrew", "Arabic", "Syriac", "Thaana", "Devanagari", "Bengali"),
+    *("Gurmukhi", "Gujarati", "Oriya", "Tamil", "Telugu", "Kannada", "Malayalam", "Sinhala", "Thai", "Lao", "Tibetan"),
+    *("Myanmar", "Khmer", "Ethiopic", "Mongolian"),
+)
+_BETWEEN: Final = r"\p{Inherited}\p{P}\p{S}\p{N}\p{Z}\p{Cf}\t-\r -~"
+_ONE_SCRIPT: Final = [
+    (regex.compile(rf"[\p{{{script}}}{_BETWEEN}]+"), regex.compile(rf"\p{{{script}}}")) for script in _SCRIPTS
+]
 _SEQUENCES: Final = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 
 
@@ -90,7 +101,9 @@ def decode(content: bytes, uri: str, *, transport: str = "", declared: str = "")
     Raises:
         TroupeError: it is not text, or in an encoding that browsers refuse.
     """
-    decoded = _marked(content) or _wide(content) or _narrow(content, uri, transport or declared)
+    decoded = (
+        _marked(content) or _wide(content) or _wide_script(content) or _narrow(content, uri, transport or declared)
+    )
     if binary := _binary(decoded):
         raise unreadable(uri, f"it is binary, not text: {binary}")
     return replace(decoded, text=decoded.text.replace("\0", REPLACEMENT))
@@ -132,6 +145,30 @@ def _wide(content: bytes) -> Decoded | None:
         if not _CONTROLS.search(text) and text.count(REPLACEMENT) <= 1:
             return Decoded(content.decode(encoding, "replace"), encoding, guessed=True)
     return None
+
+
+def _wide_script(content: bytes) -> Decoded | None:
+    """UTF-16 without a mark in a script other than ASCII's, so that there are hardly any NULs, or none."""
+    if len(content) % 2 or _is_plain(content):
+        return None
+    for encoding in ("utf-16-le", "utf-16-be"):
+        try:
+            text = content.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        sample = text[:_SAMPLE]
+        for whole, letter in _ONE_SCRIPT:
+            if whole.fullmatch(sample) and 2 * len(letter.findall(sample)) >= len(sample):
+                return Decoded(text, encoding, guessed=True)
+    return None
+
+
+def _is_plain(content: bytes) -> bool:
+    """Whether it reads as UTF-8 in which nothing is no text."""
+    try:
+        return not _CONTROLS.search(content.decode("utf-8"))
+    except UnicodeDecodeError:
+        return False
 
 
 def _by_zeros(sample: bytes) -> Iterator[str]:

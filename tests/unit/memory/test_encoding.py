@@ -92,6 +92,40 @@ def test_wide_characters_without_a_mark(encoding: str, text: str) -> None:
     assert (decoded.text, decoded.encoding, decoded.guessed) == (text, encoding, True)
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("Привет", "Возврат", "Καλημέρα", "שלום", "مرحبا", "हिंदी", "สวัสดี", "გამარჯობა"),
+        *("አማርኛ", "Հայերեն", "ဗမာစာ"),
+        "Возврат денег занимает десять дней; после получения товара.",
+    ],
+)
+def test_wide_characters_of_other_scripts_without_a_mark(encoding: str, text: str) -> None:
+    decoded = decode(text.encode(encoding), "doc")
+    assert (decoded.text, decoded.encoding, decoded.guessed) == (text, encoding, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("Bush hid the facts", "ascii"),
+        ("0a0b0c0d", "ascii"),
+        ("返金は十営業日かかります。受け取りの後に始まります。", "cp932"),
+        ("返金は十営業日かかります。受け取りの後に始まります。", "euc-jp"),
+        ("退款需要十个工作日。收到货物后开始办理手续。", "gb18030"),
+        ("退款需要十個工作日。收到貨物後開始辦理手續。", "big5"),
+        ("환불에는 영업일 기준 열흘이 걸립니다.", "cp949"),
+        ("Возврат денег занимает десять дней", "cp1251"),
+        ("Возврат денег занимает десять дней", "koi8-r"),
+        ("การคืนเงินใช้เวลาสิบวันทำการ", "cp874"),
+    ],
+)
+def test_narrow_characters_are_not_taken_for_wide_ones(text: str, encoding: str) -> None:
+    for length in range(max(1, len(text) - 3), len(text) + 1):
+        assert not decode(text[:length].encode(encoding), "doc").encoding.startswith("utf-16")
+
+
 @pytest.mark.parametrize(
     ("text", "encoding"),
     [
