@@ -60,7 +60,8 @@ _PLAIN_LETTER: Final = re.compile("[A-Za-z]")
 _OTHER_SCRIPT: Final = re.compile("[^\x00-\u024f\u1e00-\u1eff]")
 _ACCENTED_ONLY: Final = re.compile("[\xaa-\u024f\u1e00-\u1eff]+")
 _LONG_WORD: Final = 4  # letters; as many accented ones and no plain one are no word of a Latin script
-# The scripts whose letters have a control character in one of their two places, as no other text has.
+# The scripts whose letters have a control character as one of their two bytes, as hardly another text has.
+_CONTROL_BYTES: Final = bytes(range(0x20))
 _SCRIPTS: Final = (
     *("Greek", "Cyrillic", "Armenian", "Georgian", "Hebrew", "Arabic", "Syriac", "Thaana", "Devanagari", "Bengali"),
     *("Gurmukhi", "Gujarati", "Oriya", "Tamil", "Telugu", "Kannada", "Malayalam", "Sinhala", "Thai", "Lao", "Tibetan"),
@@ -149,9 +150,10 @@ def _wide(content: bytes) -> Decoded | None:
 
 def _wide_script(content: bytes) -> Decoded | None:
     """UTF-16 without a mark in a script other than ASCII's, so that there are hardly any NULs, or none."""
-    if len(content) % 2 or _is_plain(content):
-        return None
-    for encoding in ("utf-16-le", "utf-16-be"):
+    for place, encoding in enumerate(("utf-16-be", "utf-16-le")):
+        halves = content[place:_SAMPLE:2]
+        if len(content) % 2 or 2 * len(halves.translate(None, _CONTROL_BYTES)) > len(halves) or _is_plain(content):
+            continue
         try:
             text = content.decode(encoding)
         except UnicodeDecodeError:
@@ -164,7 +166,7 @@ def _wide_script(content: bytes) -> Decoded | None:
 
 
 def _is_plain(content: bytes) -> bool:
-    """Whether it reads as UTF-8 in which nothing is no text."""
+    """Whether it reads as UTF-8 and holds nothing but text, such as values between tabs."""
     try:
         return not _CONTROLS.search(content.decode("utf-8"))
     except UnicodeDecodeError:

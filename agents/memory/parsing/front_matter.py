@@ -8,15 +8,18 @@ from typing import Final
 
 import yaml
 
-_LINE_END: Final = r"[ \t]*(?:\r\n?|\n)"
-_BLOCK: Final = rf"(?:{_LINE_END})*{{begin}}{_LINE_END}((?:.*?[\r\n])??)(?<=[\r\n]){{end}}[ \t]*(?:\r\n?|\n|\Z)"
-_YAML: Final = re.compile(_BLOCK.format(begin=r"---[ \t]*(?:ya?ml)?", end=r"(?:---|\.\.\.)"), re.DOTALL)
+# What was matched is not tried otherwise: a file that begins with many blank lines would take for ever.
+_LINE_END: Final = r"[ \t]*+(?:\r\n?+|\n)"
+_BLOCK: Final = rf"(?:{_LINE_END})*+{{begin}}{_LINE_END}((?:.*?[\r\n])??)(?<=[\r\n]){{end}}[ \t]*(?:\r\n?|\n|\Z)"
+_YAML: Final = re.compile(_BLOCK.format(begin=r"---[ \t]*+(?:ya?ml)?", end=r"(?:---|\.\.\.)"), re.DOTALL)
 _TOML: Final = re.compile(
-    "|".join(_BLOCK.format(begin=begin, end=end) for begin, end in ((r"\+\+\+", r"\+\+\+"), (r"---[ \t]*toml", "---"))),
+    "|".join(
+        _BLOCK.format(begin=begin, end=end) for begin, end in ((r"\+\+\+", r"\+\+\+"), (r"---[ \t]*+toml", "---"))
+    ),
     re.DOTALL,
 )
 _JSON: Final = re.compile(
-    "|".join(_BLOCK.format(begin=begin, end=end) for begin, end in ((";;;", ";;;"), (r"---[ \t]*json", "---"))),
+    "|".join(_BLOCK.format(begin=begin, end=end) for begin, end in ((";;;", ";;;"), (r"---[ \t]*+json", "---"))),
     re.DOTALL,
 )
 # Pandoc's and MultiMarkdown's: what reads neither shows it, so that it stays in the text.
@@ -24,9 +27,9 @@ _PERCENT: Final = re.compile(r"%[ \t]+(.+(?:\n[ \t]+\S.*)*)")
 _METADATA: Final = re.compile(r"(?:[A-Za-z][\w -]*:[ \t]+\S.*(?:\n[ \t]+\S.*)*(?:\n|\Z))+(?=[ \t]*(?:\n|\Z))")
 _MAX_LENGTH: Final = 64 << 10
 _KEY: Final = re.compile(r"[\w.-]+")
-_SETTING: Final = re.compile(r"(?:#.*|[\w.-]+[ \t]*:(?:[ \t].*)?|[ \t]+.*|-[ \t].*|)\r?")
+_SETTING: Final = re.compile(r"(?:#.*|[\w.-]+[ \t]*:(?:[ \t].*)?|[ \t]+.*|-[ \t].*|)")
 _TITLE_LINE: Final = re.compile(
-    r"^title[ \t]*:[ \t]*(?:\"(.*)\"|'(.*)'|(.*?))(?:[ \t]+#.*)?[ \t]*\r?$", re.IGNORECASE | re.MULTILINE
+    r"^title[ \t]*:[ \t]*(?:\"(.*)\"|'(.*)'|(.*?))(?:[ \t]+#.*)?[ \t]*$", re.IGNORECASE | re.MULTILINE
 )
 
 

@@ -49,14 +49,17 @@ _PATH: Final = re.compile(
     r"(?:[a-z]:)?[\\/]\S*|[a-z]:[\\/].*|\\\\.+|/[^/]+/.*|~/.*|file:.*|https?://\S+", re.IGNORECASE
 )
 _CODE: Final = re.compile(
-    r"(?!(?:1[5-9]|20)\d\d\Z)(?:[\W\d_]+|[0-9a-f-]{16,}|\S*\d{4,}\S*|[a-z]+(?:_\w+)+|(?-i:[a-z]+(?:-[a-z\d]+){2,}))",
+    r"(?!(?:1[5-9]|20)\d\d\Z)(?:[\W\d_]+|[0-9a-f-]{16,}|\S*\d{4,}\S*|[a-z]+_\w+|(?-i:[a-z]+(?:-[a-z\d]+){2,}))",
     re.IGNORECASE,
 )
+_LONGEST: Final = 500  # characters; a longer title is no name
 
 
 def is_telling(title: str, uri: str) -> bool:
     """Whether a stated title says what the document is about, and is not a program's or a file's name."""
     title = title.strip(" \t-–—_.,:;()[]<>{}\"'")
+    if len(title) > _LONGEST:
+        return True
     if not title or _PROGRAM.fullmatch(title) or _PATH.fullmatch(title) or _EMPTY.fullmatch(title):
         return False
     if _FILE.fullmatch(title) or _SPACED_FILE.fullmatch(title) or (" " not in title and _CODE.fullmatch(title)):

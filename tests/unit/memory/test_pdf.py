@@ -241,6 +241,11 @@ def test_titles_that_tell_something_stay(title: str) -> None:
     assert is_telling(title, "file:///x.pdf")
 
 
+@pytest.mark.parametrize("title", ["a" + "_b" * 200 + "!", "x" * 100_000 + "!", "word " + "1 " * 200 + "x!"])
+def test_long_titles_are_judged_at_once(title: str) -> None:
+    assert is_telling(title, "file:///x.pdf")
+
+
 def test_structure_lies_inside_the_text() -> None:
     document = read(set_pdf(paragraph("Head", "Heading1"), paragraph(WORDS * 9), table([["a", "b"], ["c", "d"]])))
     assert all(document.text[h.start : h.end] == h.title for h in document.headings if h.level > 1)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from troupe.agents.memory.document import ParsedDocument
 from troupe.agents.memory.parsing.code import laid_out
+from troupe.agents.memory.parsing.front_matter import front_matter
 from troupe.agents.memory.parsing.media import media_type_of
 from troupe.agents.memory.parsing.parse import parse
 from troupe.agents.memory.splitting import split
@@ -80,6 +81,13 @@ def test_front_matter(front: str, title: str) -> None:
     assert document.text == text
     assert document.title == title
     assert [h.title for h in document.headings] == ["Heading"]
+
+
+@pytest.mark.parametrize(
+    "head", ["\r\n" * 20_000, " " * 40_000, "---" + " " * 40_000, "---\n" + "-\r\n" * 10_000, "a: b\n c\n" * 5_000]
+)
+def test_a_long_head_that_is_none_is_read_at_once(head: str) -> None:
+    assert front_matter(f"{head}x") == (0, "")
 
 
 @pytest.mark.parametrize(
