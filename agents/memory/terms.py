@@ -17,6 +17,8 @@ from typing import Final
 
 import regex
 
+from troupe.core.text.digits import ascii_digits
+
 _UNSEEN: Final = regex.compile(r"[\p{Default_Ignorable_Code_Point}\u0640]+")  # U+0640 stretches Arabic words
 # NFKC would make blanks of the voicing marks that stand alone, and 106 of a raised 6 behind 10.
 _VOICING: Final = str.maketrans({"\u309b": "\u3099", "\u309c": "\u309a"})
@@ -31,7 +33,6 @@ _MAY_BE_A_WORD: Final = regex.compile(r"[\p{Han}\p{Hangul}]")
 _WHOLE: Final = regex.compile(r"[\p{Katakana}\u30fc]{3,}|^\p{Hangul}{3,}$")
 _OPTIONAL_MARKS: Final = regex.compile(r"(?<=[\p{Hebrew}\p{Arabic}\p{Syriac}\p{Cyrillic}]\p{M}*)\p{M}+")
 _ACCENTED: Final = regex.compile(r"(?<=[\p{Latin}\p{Greek}\p{Arabic}]\p{M}*)\p{M}+")
-_DIGIT: Final = regex.compile(r"[\p{Nd}--[0-9]]", flags=regex.VERSION1)
 _RUSSIAN_YO: Final = str.maketrans({"ё": "е"})  # noqa: RUF001 - Cyrillic is meant
 
 
@@ -44,8 +45,8 @@ def _fold(text: str) -> str:
     if text.isascii():
         return text.lower()
     seen = _RAISED.sub(" ", _UNSEEN.sub("", text).translate(_VOICING))
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", seen).casefold()).translate(_RUSSIAN_YO)
-    return _DIGIT.sub(lambda digit: str(unicodedata.decimal(digit[0])), folded)
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", seen).casefold())
+    return ascii_digits(folded.translate(_RUSSIAN_YO))
 
 
 def _terms_of(word: str) -> Iterator[str]:

@@ -76,7 +76,7 @@ def problem(address: HostPort) -> OSError | None:
     """Why nobody can listen there now; None when one can."""
     try:
         family, kind, protocol, _, where = socket.getaddrinfo(
-            address.host.strip("[]"), address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            address.bare_host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         with socket.socket(family, kind, protocol) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -4,6 +4,8 @@ from typing import Final
 
 import regex
 
+from troupe.core.text.digits import ascii_digits
+
 # Marks are parts of words: vowel signs in Indic scripts, accents and points elsewhere.
 _WORD: Final = regex.compile(r"[\p{L}\p{M}\p{N}_]+")
 _MIN_LETTERS: Final = 4
@@ -18,5 +20,5 @@ def share(of: str, held_by: str) -> float:
 
 
 def _stems(text: str) -> frozenset[str]:
-    words = _WORD.findall(text.casefold())
+    words = _WORD.findall(ascii_digits(text.casefold()))
     return frozenset(word[:_STEM_LETTERS] for word in words if len(word) >= _MIN_LETTERS or word.isdecimal())

@@ -3,6 +3,8 @@
 import re
 import unicodedata
 
+from troupe.core.text.digits import ascii_digits
+
 _TOKEN = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 # Vowel signs, points and accents are parts of words, which `\w` does not know.
 _MARKS = "".join(c for c in map(chr, range(0x300, 0x20000)) if unicodedata.category(c).startswith("M"))
@@ -16,7 +18,6 @@ _UNSEEN = re.compile("[\u00ad\u034f\u061c\u0640\u200b-\u200f\u202a-\u202e\u2060-
 # NFKC would make blanks of the voicing marks that stand alone, and 106 of a raised 6 behind 10.
 _VOICING = str.maketrans({"\u309b": "\u3099", "\u309c": "\u309a"})
 _RAISED = re.compile(r"(?<=\d)(?=[\u00b2\u00b3\u00b9\u2070-\u2079\u00bc-\u00be\u2150-\u215f])")
-_DIGIT = re.compile(r"(?![0-9])\d")
 _STOP_LIST = """
     a about above after again against all also am an and any are aren't as at be because been before being below
     between both but by can cannot could did do does doing don't down during each either else ever few for from
@@ -55,8 +56,7 @@ def _folded(text: str) -> str:
     if text.isascii():
         return text.lower()
     seen = _RAISED.sub(" ", _UNSEEN.sub("", text.translate(_VOICING)))
-    folded = unicodedata.normalize("NFKC", seen).casefold()
-    return _DIGIT.sub(lambda digit: str(unicodedata.decimal(digit[0])), folded)
+    return ascii_digits(unicodedata.normalize("NFKC", seen).casefold())
 
 
 def _stem(word: str) -> str:
