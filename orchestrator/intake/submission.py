@@ -22,6 +22,7 @@ from troupe.orchestrator.models import ModelDirectory
 from troupe.orchestrator.planner.planning import make_plan, plan_error
 from troupe.orchestrator.store.new_step import NewStep
 from troupe.orchestrator.store.partitions import Partitions
+from troupe.orchestrator.store.schema import TaskBase
 from troupe.orchestrator.store.tasks import Keeping, NewTask, StoredTask, TaskStore
 from troupe.orchestrator.webhooks.settings import WebhookSettings
 
@@ -70,13 +71,11 @@ class Submission:
         Raises:
             TroupeError: UNKNOWN_AGENT; AGENT_UNAVAILABLE as for `plan`.
         """
-        if stored.values["state"] != TaskState.TASK_STATE_FAILED:
+        if stored.row.state != TaskState.TASK_STATE_FAILED:
             return
         steps = {step_id: stored.step(step_id) for step_id in stored.order}
         agents = {
-            step_id: values["agent"].decode()
-            for step_id, values in steps.items()
-            if values["state"] != StepState.STEP_STATE_COMPLETED
+            step_id: base.agent for step_id, (row, base) in steps.items() if row.state != StepState.STEP_STATE_COMPLETED
         }
 
         def check(known: Set[str]) -> None:
@@ -126,21 +125,27 @@ class Submission:
         submitted = TaskEvent(task_id=task_id, task_submitted=TaskSubmitted(spec=stored, project=DEFAULT_PROJECT))
         planned = TaskEvent(task_id=task_id, task_planned=TaskPlanned(plan=plan))
         planned.task_planned.plan_time.FromMicroseconds(plan_us)
+        base = TaskBase(
+            project=DEFAULT_PROJECT,
+            priority=spec.priority or Priority.PRIORITY_NORMAL,
+            plan_us=plan_us,
+            timeout=int(timeout.total_seconds() * 1000),
+            retention=self._keeping.retention_ms,
+            keep=self._keeping.events,
+            trace=current_traceparent(),
+            max_tokens=spec.budget.max_tokens,
+            max_cost=spec.budget.max_cost_usd_micros,
+            webhook=spec.webhook_url,
+            conversation=spec.conversation_id,
+        )
         return NewTask(
             task_id=task_id,
-            project=DEFAULT_PROJECT,
+            base=base,
             request_id=request_id,
+            request_ttl_ms=self._keeping.request_ttl_ms,
             body_hash=hashlib.sha256(spec.SerializeToString(deterministic=True)).digest(),
             spec=stored.SerializeToString(),
             plan=plan.SerializeToString(),
             steps=[NewStep.of(step) for step in plan.steps],
             events=[submitted.SerializeToString(), planned.SerializeToString()],
-            plan_us=plan_us,
-            timeout_ms=int(timeout.total_seconds() * 1000),
-            max_tokens=spec.budget.max_tokens,
-            max_cost_usd_micros=spec.budget.max_cost_usd_micros,
-            priority=spec.priority or Priority.PRIORITY_NORMAL,
-            webhook_url=spec.webhook_url,
-            traceparent=current_traceparent(),
-            keeping=self._keeping,
         )

@@ -8,8 +8,10 @@ from typing import Any, Final, Literal
 
 from troupe.core.errors import TroupeError
 from troupe.orchestrator.redis.client import RedisClient, ReplyError
+from troupe.orchestrator.store import schema
 from troupe.orchestrator.store.new_step import NewStep
 from troupe.orchestrator.store.partitions import Partitions, partition_of_key
+from troupe.orchestrator.store.schema import Key, read
 from troupe.orchestrator.store.script import CONSUMER, WORKER_GROUP
 from troupe.orchestrator.store.transitions import Reply, Transitions, store_unavailable
 
@@ -134,7 +136,7 @@ class AttemptStore:
     async def join(self, agent: str) -> None:
         """Makes sure that the agent's streams and their group are there."""
         for partition in self._partitions.all():
-            stream = self._partitions.ready_stream(partition, agent)
+            stream = self._partitions.key(partition, Key.READY, agent=agent)
             try:
                 await self._redis.execute("XGROUP", "CREATE", stream, WORKER_GROUP, "0", "MKSTREAM")
             except ReplyError as error:
@@ -145,7 +147,7 @@ class AttemptStore:
 
     async def read_groups(self, agent: str) -> Sequence[Sequence[str]]:
         """The agent's streams, in groups that one blocking read can cover."""
-        streams = [self._partitions.ready_stream(partition, agent) for partition in self._partitions.all()]
+        streams = [self._partitions.key(partition, Key.READY, agent=agent) for partition in self._partitions.all()]
         try:
             return await self._redis.read_groups(streams)
         except OSError as error:
@@ -241,7 +243,7 @@ class AttemptStore:
         }
         reply = await self._run(attempt, "delegate", arguments, rooms, take)
         if reply[0] == b"refused":
-            return _refusal(reply, max_depth, max_steps)
+            return _refusal(read(schema.Refused, reply), max_depth, max_steps)
         return self._ended(attempt, reply, "delegated")
 
     async def hand_back(self, attempt: Attempt) -> bool:
@@ -262,11 +264,18 @@ class AttemptStore:
             "agents": list(agents),
             "lease": self._lease_ms,
         }
-        reply = await self._transitions.run(partition, "tick", arguments)
-        _, taken_over, retried, timed_out, resent, leased, delayed, counts, ready, waiting = reply
-        open_tasks = {project.decode(): int(count) for project, count in _pairs(counts)}
-        by_agent = dict(zip(agents, ready, strict=True)), dict(zip(agents, waiting, strict=True))
-        return Ticked(taken_over, retried, timed_out, resent, leased, delayed, open_tasks, *by_agent)
+        ticked = read(schema.Ticked, await self._transitions.run(partition, "tick", arguments))
+        return Ticked(
+            taken_over=ticked.taken_over,
+            retried=ticked.retried,
+            timed_out=ticked.timed_out,
+            resent=ticked.resent,
+            leased=ticked.leased,
+            delayed=ticked.delayed,
+            open_tasks={project.decode(): int(count) for project, count in _pairs(ticked.open)},
+            ready=dict(zip(agents, ticked.ready, strict=True)),
+            waiting=dict(zip(agents, ticked.waiting, strict=True)),
+        )
 
     async def _run(
         self, attempt: Attempt, operation: str, arguments: Mapping[str, Any], rooms: Rooms, take: bool
@@ -285,7 +294,7 @@ class AttemptStore:
     def _ended(self, attempt: Attempt, reply: Reply, outcome: Outcome) -> Ended:
         if reply[0] == b"lost":
             return Ended("lost")
-        return Ended(outcome, self._begun(attempt.partition, reply), reply[1])
+        return Ended(outcome, self._begun(attempt.partition, reply), read(schema.Recorded, reply).task_state)
 
     def _taking(self, agent: str, room: int) -> Mapping[str, Any]:
         price = self._price(agent)
@@ -296,8 +305,8 @@ class AttemptStore:
 
     @staticmethod
     def _begun(partition: int, reply: Reply) -> Begun:
-        _, _, more, *begun = reply
-        return Begun([_assignment(partition, row) for row in begun[0]] if begun else (), bool(more))
+        recorded = read(schema.Recorded, reply)
+        return Begun([_assignment(partition, row) for row in recorded.begun], bool(recorded.more))
 
     async def _counts(self, attempt: Attempt, operation: str, arguments: Mapping[str, Any]) -> bool:
         reply = await self._transitions.run(attempt.partition, operation, arguments)
@@ -305,38 +314,21 @@ class AttemptStore:
 
 
 def _assignment(partition: int, row: Sequence[Any]) -> Assignment:
-    (
-        task_id,
-        step_id,
-        number,
-        agent,
-        time_left_ms,
-        tokens,
-        cost,
-        spec,
-        step,
-        project,
-        failures,
-        wait_ms,
-        trace,
-        depth,
-        dependencies,
-        delegated,
-    ) = row
+    begun = read(schema.Begun, row)
     return Assignment(
-        attempt=Attempt(task_id.decode(), step_id.decode(), agent.decode(), number, partition),
-        time_left_ms=time_left_ms,
-        tokens_left=tokens,
-        cost_left_usd_micros=cost,
-        spec=spec,
-        step=step,
-        project=project.decode(),
-        failures=failures,
-        queue_wait_ms=wait_ms,
-        traceparent=trace.decode(),
-        depth=depth,
-        dependencies=_pairs(dependencies),
-        delegated=_pairs(delegated),
+        attempt=Attempt(begun.task, begun.step, begun.agent, begun.attempt, partition),
+        time_left_ms=begun.time_left,
+        tokens_left=begun.tokens,
+        cost_left_usd_micros=begun.cost,
+        spec=begun.spec,
+        step=begun.message,
+        project=begun.project,
+        failures=begun.failures,
+        queue_wait_ms=begun.waited,
+        traceparent=begun.trace,
+        depth=begun.depth,
+        dependencies=_pairs(begun.dependencies),
+        delegated=_pairs(begun.delegated),
     )
 
 
@@ -353,10 +345,9 @@ def _delivery(stream: bytes, messages: Sequence[Any]) -> Delivery:
     return Delivery(partition_of_key(stream), [(message_id, fields[1], fields[3]) for message_id, fields in messages])
 
 
-def _refusal(reply: Reply, max_depth: int, max_steps: int) -> str:
-    _, bound, value = reply
-    if bound == b"depth":
-        return f"delegations would be {value} deep, and {max_depth} are allowed"
-    if bound == b"steps":
-        return f"the task would have {value} steps, and {max_steps} are allowed"
-    return f"the task has a step `{value.decode()}` already; give delegated steps ids that were not used before"
+def _refusal(refused: schema.Refused, max_depth: int, max_steps: int) -> str:
+    if refused.bound == "depth":
+        return f"delegations would be {refused.value} deep, and {max_depth} are allowed"
+    if refused.bound == "steps":
+        return f"the task would have {refused.value} steps, and {max_steps} are allowed"
+    return f"the task has a step `{refused.value.decode()}` already; give delegated steps ids that were not used before"

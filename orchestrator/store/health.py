@@ -1,12 +1,9 @@
 """The health of the store."""
 
-from typing import Final
-
 from troupe.core.health import Check
 from troupe.orchestrator.redis.client import RedisClient
 from troupe.orchestrator.store.partitions import Partitions
-
-_PARTITIONS_KEY: Final = "troupe:partitions"
+from troupe.orchestrator.store.schema import DeploymentKey
 
 
 def redis_check(redis: RedisClient, partitions: Partitions) -> Check:
@@ -18,8 +15,8 @@ def redis_check(redis: RedisClient, partitions: Partitions) -> Check:
 
     async def check() -> None:
         try:
-            await redis.execute("SET", _PARTITIONS_KEY, partitions.count, "NX")
-            recorded = int(await redis.execute("GET", _PARTITIONS_KEY))
+            await redis.execute("SET", DeploymentKey.PARTITIONS.key, partitions.count, "NX")
+            recorded = int(await redis.execute("GET", DeploymentKey.PARTITIONS.key))
         except OSError as error:
             if getattr(error, "refusal", ""):
                 raise ConnectionError(f"at {redis.endpoint}: {error}") from None

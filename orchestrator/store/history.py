@@ -14,8 +14,8 @@ from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.api.orchestrator.v1.task_pb2 import TaskState
 from troupe.core.errors import TroupeError
 from troupe.orchestrator.redis.client import Command, RedisClient
-from troupe.orchestrator.store import fields
 from troupe.orchestrator.store.partitions import Partitions
+from troupe.orchestrator.store.schema import Key, TaskRow, unpack
 from troupe.orchestrator.store.tasks import task_not_found
 from troupe.orchestrator.store.transitions import store_unavailable
 
@@ -160,18 +160,18 @@ class History:
         Raises:
             TroupeError: HISTORY_CHANGED; the store lost its end, the event with it. TASK_NOT_FOUND.
         """
-        key = self._task_key(task_id)
+        task_key, log_key = self._keys(task_id)
         trimmed = 0
         while True:
             commands: list[Command] = [
-                ("HGET", key, "task"),
-                ("LLEN", f"{key}:log"),
-                ("LINDEX", f"{key}:log", max(0, sequence - trimmed - 1)),
+                ("HGET", task_key, "task"),
+                ("LLEN", log_key),
+                ("LINDEX", log_key, max(0, sequence - trimmed - 1)),
             ]
             packed, length, frame = await self._atomically(commands)
             if packed is None:
                 raise task_not_found(task_id)
-            dropped = fields.unpack(fields.TASK, packed)["trimmed"]
+            dropped = unpack(TaskRow, packed).trimmed
             if dropped == trimmed:
                 break
             trimmed = dropped
@@ -194,26 +194,26 @@ class History:
 
         With `at_most` the events are cut behind so many bytes; the size is -1 where it was not asked for.
         """
-        key = self._task_key(task_id)
+        task_key, log_key = self._keys(task_id)
         commands: list[Command] = [
-            ("HGET", key, "task"),
-            ("LLEN", f"{key}:log"),
-            ("LRANGE", f"{key}:log", start, stop)
-            if at_most is None
-            else ("EVAL", _RANGE, 1, f"{key}:log", start, stop, at_most),
+            ("HGET", task_key, "task"),
+            ("LLEN", log_key),
+            ("LRANGE", log_key, start, stop) if at_most is None else ("EVAL", _RANGE, 1, log_key, start, stop, at_most),
         ]
         packed, length, found = await self._atomically(commands)
         if packed is None:
             raise task_not_found(task_id)
-        task = fields.unpack(fields.TASK, packed)
+        task = unpack(TaskRow, packed)
         log_bytes, frames = (-1, found) if at_most is None else found
-        return task["state"], task["trimmed"], length, frames, log_bytes
+        return task.state, task.trimmed, length, frames, log_bytes
 
-    def _task_key(self, task_id: str) -> str:
+    def _keys(self, task_id: str) -> tuple[str, str]:
+        """Those of the task and its log."""
         partition = self._partitions.of_task(task_id)
         if partition is None:
             raise task_not_found(task_id)
-        return f"{self._partitions.prefix(partition)}:task:{task_id}"
+        key = self._partitions.key
+        return key(partition, Key.TASK, task=task_id), key(partition, Key.LOG, task=task_id)
 
     async def _atomically(self, commands: Sequence[Command]) -> list[Any]:
         try:

@@ -13,9 +13,10 @@ import msgpack
 
 from troupe.api.agent.v1.agent_service_pb2 import AgentDescriptor
 from troupe.orchestrator.redis.client import Command, RedisClient, ReplyError
+from troupe.orchestrator.store.schema import DeploymentKey
 from troupe.orchestrator.store.transitions import store_unavailable
 
-_KEY: Final = "troupe:agents"
+_KEY: Final = DeploymentKey.AGENTS.key
 
 
 @dataclass(frozen=True, slots=True)

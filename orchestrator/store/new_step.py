@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from troupe.api.common.v1.step_pb2 import Step
+from troupe.orchestrator.store.schema import StepBase
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,5 +26,10 @@ class NewStep:
 
     def arguments(self) -> Mapping[str, Any]:
         """The step as the script takes it."""
-        fields = {"id": self.step_id, "agent": self.agent, "message": self.message, "deps": ",".join(self.depends_on)}
-        return fields if self.approval is None else {**fields, "approval": self.approval}
+        base = StepBase(
+            agent=self.agent,
+            depends_on=",".join(self.depends_on),
+            approval=self.approval or "",
+            message=self.message,
+        )
+        return {"id": self.step_id, "base": base}

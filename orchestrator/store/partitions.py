@@ -8,6 +8,7 @@ import hashlib
 from dataclasses import dataclass
 
 from troupe.core.ids import new_id
+from troupe.orchestrator.store.schema import Key
 
 _SUFFIX_DIGITS = 2
 MAX_PARTITIONS = 256
@@ -36,9 +37,9 @@ class Partitions:
         """What the keys of a partition begin with."""
         return f"troupe:{{p{partition:02x}}}"
 
-    def ready_stream(self, partition: int, agent: str) -> str:
-        """The stream of steps that wait for an agent."""
-        return f"{self.prefix(partition)}:ready:{agent}"
+    def key(self, partition: int, key: Key, **names: str | int) -> str:
+        """A key of a partition; `names` are those in its template."""
+        return f"{self.prefix(partition)}:{key.template.format(**names)}"
 
     def all(self) -> range:
         """Every partition."""

@@ -16,16 +16,16 @@ _OUTPUTS_BYTES: Final = 1 << 20
 
 def task_message(stored: StoredTask, *, whole: bool) -> Task:
     """The task; `whole` adds its plan, steps and output."""
-    values = stored.values
+    row = stored.row
     task = Task(
         task_id=stored.task_id,
-        project=values["project"].decode(),
-        state=TaskState.ValueType(values["state"]),
+        project=stored.base.project,
+        state=TaskState.ValueType(row.state),
         spec=TaskSpec.FromString(stored.fields["spec"]),
-        create_time=_time(values["created"]),
-        start_time=_time(values["started"]),
-        end_time=_time(values["ended"]),
-        last_sequence=values["sequence"],
+        create_time=_time(stored.base.created),
+        start_time=_time(row.started),
+        end_time=_time(row.ended),
+        last_sequence=row.sequence,
     )
     if error := stored.fields.get("error"):
         task.error.CopyFrom(Error.FromString(error))
@@ -48,13 +48,13 @@ def task_output(output: StepOutput) -> TaskOutput:
 
 
 def _step_status(stored: StoredTask, step_id: str, output: bytes) -> StepStatus:
-    values = stored.step(step_id)
+    row, base = stored.step(step_id)
     status = StepStatus(
-        step=Step.FromString(values["message"]),
-        state=StepState.ValueType(values["state"]),
-        attempt=values["attempt"],
-        start_time=_time(values["started"]),
-        end_time=_time(values["ended"]),
+        step=Step.FromString(base.message),
+        state=StepState.ValueType(row.state),
+        attempt=row.attempt,
+        start_time=_time(row.started),
+        end_time=_time(row.ended),
     )
     if error := stored.fields.get(f"{step_id}:error"):
         status.error.CopyFrom(Error.FromString(error))

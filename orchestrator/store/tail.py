@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from troupe.orchestrator.redis.client import BlockingClient, RedisClient
 from troupe.orchestrator.store.partitions import Partitions
+from troupe.orchestrator.store.schema import Key
 from troupe.orchestrator.store.transitions import store_unavailable
 
 _BLOCK_MS: Final = 2_000
@@ -15,13 +16,13 @@ _COUNT: Final = 1_000
 Entry = Mapping[bytes, bytes]
 
 
-async def tail(redis: RedisClient, partitions: Partitions, name: str) -> AsyncGenerator[Sequence[Entry], None]:
-    """Yields the entries that are added to the streams `name` from now on; first an empty list, once it listens.
+async def tail(redis: RedisClient, partitions: Partitions, key: Key) -> AsyncGenerator[Sequence[Entry], None]:
+    """Yields the entries that are added to the streams of a kind from now on; first an empty list, once it listens.
 
     Raises:
         TroupeError: STORE_UNAVAILABLE; entries may have been missed when it is called again.
     """
-    streams = [f"{partitions.prefix(partition)}:{name}" for partition in partitions.all()]
+    streams = [partitions.key(partition, key) for partition in partitions.all()]
     try:
         newest = await redis.execute_all([("XREVRANGE", stream, "+", "-", "COUNT", 1) for stream in streams])
         cursors = {stream: rows[0][0] if rows else b"0-0" for stream, rows in zip(streams, newest, strict=True)}

@@ -8,10 +8,10 @@ from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.api.orchestrator.v1.task_pb2 import StepState
 from troupe.core.errors import TroupeError
 from troupe.orchestrator.redis.client import Command, RedisClient
-from troupe.orchestrator.store import fields
 from troupe.orchestrator.store.listing import Cursor, Listing
 from troupe.orchestrator.store.new_step import NewStep
 from troupe.orchestrator.store.partitions import Partitions
+from troupe.orchestrator.store.schema import Key, StepBase, StepRow, TaskBase, TaskRow, unpack
 from troupe.orchestrator.store.transitions import Transitions, store_unavailable
 
 # What lists show of a task.
@@ -39,36 +39,29 @@ class NewTask:
     """A task to be stored. Bytes are encoded messages; `events` lack sequence and time."""
 
     task_id: str
-    project: str
+    base: TaskBase
     request_id: str
+    request_ttl_ms: int
     body_hash: bytes
     spec: bytes
     plan: bytes
     steps: Sequence[NewStep]
     events: Sequence[bytes]
-    plan_us: int
-    timeout_ms: int
-    max_tokens: int
-    max_cost_usd_micros: int
-    priority: int
-    webhook_url: str
-    traceparent: str
-    keeping: Keeping
 
 
 @dataclass(frozen=True, slots=True)
 class StoredTask:
-    """A task as stored. `values` are those of `fields.TASK` and `fields.TASK_BASE`; messages are encoded."""
+    """A task as stored. `fields` are those of its hash; messages are encoded."""
 
     task_id: str
-    values: Mapping[str, Any]
+    row: TaskRow
+    base: TaskBase
     fields: Mapping[str, bytes]
 
     @classmethod
     def of(cls, task_id: str, found: Mapping[str, bytes]) -> "StoredTask":
         """The task of a hash."""
-        now, base = fields.unpack(fields.TASK, found["task"]), fields.unpack(fields.TASK_BASE, found["base"])
-        return cls(task_id, {**base, **now}, found)
+        return cls(task_id, unpack(TaskRow, found["task"]), unpack(TaskBase, found["base"]), found)
 
     @property
     def order(self) -> Sequence[str]:
@@ -79,10 +72,10 @@ class StoredTask:
         """The encoded output of a step, empty when there is none."""
         return self.fields.get(f"{step_id}:out", b"")
 
-    def step(self, step_id: str) -> Mapping[str, Any]:
-        """The values of a step: those of `fields.STEP` and `fields.STEP_BASE`."""
-        now = fields.unpack(fields.STEP, self.fields[f"{step_id}:now"])
-        return {**fields.unpack(fields.STEP_BASE, self.fields[f"{step_id}:base"]), **now}
+    def step(self, step_id: str) -> tuple[StepRow, StepBase]:
+        """A step: what changes of it, and what does not."""
+        row, base = self.fields[f"{step_id}:now"], self.fields[f"{step_id}:base"]
+        return unpack(StepRow, row), unpack(StepBase, base)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,23 +104,14 @@ class TaskStore:
         """
         arguments = {
             "task": task.task_id,
-            "project": task.project,
+            "base": task.base,
             "request_id": task.request_id,
             "body": task.body_hash,
             "spec": task.spec,
             "plan": task.plan,
             "steps": [step.arguments() for step in task.steps],
             "events": list(task.events),
-            "plan_us": task.plan_us,
-            "timeout": task.timeout_ms,
-            "max_tokens": task.max_tokens,
-            "max_cost": task.max_cost_usd_micros,
-            "retention": task.keeping.retention_ms,
-            "request_ttl": task.keeping.request_ttl_ms,
-            "keep": task.keeping.events,
-            "priority": task.priority,
-            "webhook": task.webhook_url,
-            "trace": task.traceparent,
+            "request_ttl": task.request_ttl_ms,
         }
         status, task_id = await self._transitions.run(self._partition(task.task_id), "submit", arguments)
         found: str = task_id.decode()
@@ -137,8 +121,9 @@ class TaskStore:
 
     async def earlier(self, task: NewTask) -> str | None:
         """The id of the earlier task with the same request id; None when there is none. Raises as `submit` does."""
-        prefix = self._partitions.prefix(self._partition(task.task_id))
-        (found,) = await self._all([("GET", f"{prefix}:request:{task.project}:{task.request_id}")])
+        partition = self._partition(task.task_id)
+        key = self._partitions.key(partition, Key.REQUEST, project=task.base.project, request=task.request_id)
+        (found,) = await self._all([("GET", key)])
         if found is None:
             return None
         task_id, _, body = found.partition(b" ")
@@ -158,7 +143,7 @@ class TaskStore:
 
         A page whose filter leaves out most tasks may be short, or empty, and not the last.
         """
-        indexes = [f"{self._partitions.prefix(partition)}:index:{project}" for partition in self._partitions.all()]
+        indexes = [self._partitions.key(partition, Key.INDEX, owner=project) for partition in self._partitions.all()]
         listing = Listing(self._redis, indexes, before)
         count = _SCANNED if states else size + 1
         found: list[tuple[int, StoredTask]] = []
@@ -229,7 +214,7 @@ class TaskStore:
 
     async def open_tasks(self, project: str) -> tuple[int, int]:
         """How many tasks have not ended: in all, and of a project."""
-        keys = [f"{self._partitions.prefix(partition)}:open" for partition in self._partitions.all()]
+        keys = [self._partitions.key(partition, Key.OPEN) for partition in self._partitions.all()]
         counts = [dict(_pairs(row)) for row in await self._all([("HGETALL", key) for key in keys])]
         in_all = sum(int(count) for row in counts for count in row.values())
         return in_all, sum(int(row.get(project, 0)) for row in counts)
@@ -252,7 +237,7 @@ class TaskStore:
         """The tasks of a page that are in one of some states; those that have expired meanwhile are left out."""
         read = await self._all([("HGET", self._key(task_id), "task") for _, task_id in rows])
         wanted = frozenset(states)
-        return [row for row, task in zip(rows, read, strict=True) if task and _state(task) in wanted]
+        return [row for row, task in zip(rows, read, strict=True) if task and unpack(TaskRow, task).state in wanted]
 
     async def _listed(self, project: str, rows: Sequence[Cursor]) -> list[tuple[int, StoredTask]]:
         """The tasks of a page as far as lists show them; one that has expired meanwhile leaves the index."""
@@ -263,7 +248,7 @@ class TaskStore:
             if known:
                 found.append((created_ms, StoredTask.of(task_id, known)))
             else:
-                index = f"{self._partitions.prefix(self._partition(task_id))}:index:{project}"
+                index = self._partitions.key(self._partition(task_id), Key.INDEX, owner=project)
                 expired.append(("ZREM", index, task_id))
         if expired:
             await self._all(expired)
@@ -276,18 +261,13 @@ class TaskStore:
         return partition
 
     def _key(self, task_id: str) -> str:
-        return f"{self._partitions.prefix(self._partition(task_id))}:task:{task_id}"
+        return self._partitions.key(self._partition(task_id), Key.TASK, task=task_id)
 
     async def _all(self, commands: Sequence[Command]) -> list[Any]:
         try:
             return await self._redis.execute_all(commands)
         except OSError as error:
             raise store_unavailable(error) from None
-
-
-def _state(task: bytes) -> int:
-    state: int = fields.unpack(fields.TASK, task)["state"]
-    return state
 
 
 def _pairs(flat: Sequence[bytes]) -> Iterator[tuple[str, bytes]]:

@@ -20,6 +20,7 @@ from troupe.orchestrator import metrics
 from troupe.orchestrator.redis.client import RedisClient
 from troupe.orchestrator.store.history import History, mark_of
 from troupe.orchestrator.store.partitions import Partitions
+from troupe.orchestrator.store.schema import Key
 from troupe.orchestrator.store.tail import tail
 from troupe.orchestrator.watch.coalescing import Coalescer
 from troupe.orchestrator.watch.feed import Feed
@@ -157,7 +158,7 @@ class Hub:
     async def _follow_tail(self) -> None:
         while True:
             try:
-                async for entries in tail(self._redis, self._partitions, "live"):
+                async for entries in tail(self._redis, self._partitions, Key.LIVE):
                     if not entries:  # it listens from here on; what went before is in the log
                         self._reset()
                     self._deliver(entries)

@@ -7,6 +7,7 @@ from typing import Any
 from troupe.api.orchestrator.v1.task_pb2 import Task
 from troupe.orchestrator.store.partitions import Partitions
 from troupe.orchestrator.store.records import task_message
+from troupe.orchestrator.store.schema import Notification, read
 from troupe.orchestrator.store.tasks import TaskStore
 from troupe.orchestrator.store.transitions import Transitions
 from troupe.orchestrator.webhooks.sender import Pending
@@ -29,8 +30,8 @@ class RedisOutbox:
                 for partition in self._partitions.all()
             )
         )
-        rows = [row for _, *rows in replies for row in rows]
-        return [Pending(task.decode(), url.decode(), attempt, name.decode()) for task, url, attempt, name in rows]
+        rows = [read(Notification, row) for _, *rows in replies for row in rows]
+        return [Pending(row.task, row.url, row.attempt, row.name) for row in rows]
 
     async def load(self, pending: Pending) -> Task:
         """The task, with its output and its error."""

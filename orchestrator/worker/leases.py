@@ -11,6 +11,7 @@ from troupe.core.logs import get_logger
 from troupe.orchestrator.redis.client import RedisClient
 from troupe.orchestrator.store.attempts import Attempt, AttemptStore
 from troupe.orchestrator.store.partitions import Partitions
+from troupe.orchestrator.store.schema import Key
 from troupe.orchestrator.store.tail import tail
 
 
@@ -77,7 +78,7 @@ class Leases:
         """Looks at once at the attempts of tasks that end, until it is cancelled."""
         while True:
             try:
-                async for entries in tail(self._redis, self._partitions, "control"):
+                async for entries in tail(self._redis, self._partitions, Key.CONTROL):
                     ended = {fields[b"t"].decode() for fields in entries}
                     await self._check(holder for holder in self._holders if holder.attempt.task_id in ended)
             except TroupeError:

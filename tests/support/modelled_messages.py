@@ -9,10 +9,10 @@ from troupe.api.common.v1.content_pb2 import StepOutput
 from troupe.api.common.v1.step_pb2 import Step
 from troupe.api.orchestrator.v1.event_pb2 import TaskEvent, TaskPlanned, TaskSubmitted
 from troupe.orchestrator.store.new_step import NewStep
-from troupe.orchestrator.store.tasks import Keeping, NewTask
+from troupe.orchestrator.store.schema import TaskBase
+from troupe.orchestrator.store.tasks import NewTask
 
 HOUR_MS: Final = 3_600_000
-_KEEPING: Final = Keeping(retention_ms=HOUR_MS, request_ttl_ms=HOUR_MS, events=10_000)
 
 
 def output_of(attempt: Attempt) -> bytes:
@@ -35,19 +35,21 @@ def new_task(task_id: str, new: Submitted, plan: Sequence[PlannedStep]) -> NewTa
     events = (TaskEvent(task_submitted=TaskSubmitted()), TaskEvent(task_planned=TaskPlanned()))
     return NewTask(
         task_id=task_id,
-        project=new.project,
+        base=TaskBase(
+            project=new.project,
+            priority=new.priority,
+            plan_us=1,
+            timeout=HOUR_MS,
+            retention=HOUR_MS,
+            keep=10_000,
+            max_tokens=new.budget.tokens,
+            max_cost=new.budget.cost_usd_micros,
+        ),
         request_id=new.request_id,
+        request_ttl_ms=HOUR_MS,
         body_hash=repr(plan).encode(),
         spec=b"",
         plan=b"",
         steps=[new_step(step) for step in plan],
         events=[event.SerializeToString() for event in events],
-        plan_us=1,
-        timeout_ms=HOUR_MS,
-        max_tokens=new.budget.tokens,
-        max_cost_usd_micros=new.budget.cost_usd_micros,
-        priority=new.priority,
-        webhook_url="",
-        traceparent="",
-        keeping=_KEEPING,
     )

@@ -18,6 +18,7 @@ from troupe.core.errors import TroupeError
 from troupe.orchestrator.domain.delegation import DelegationBounds
 from troupe.orchestrator.redis.client import RedisClient
 from troupe.orchestrator.store import attempts as store
+from troupe.orchestrator.store.schema import Key
 from troupe.orchestrator.store.script import CONSUMER, WORKER_GROUP
 from troupe.orchestrator.store.tasks import TaskStore
 from troupe.orchestrator.store.transitions import Transitions
@@ -95,7 +96,7 @@ class ModelledStore(ModelledTasks):
         self._compare_begun(agent, begun, self.take_waiting(agent, room))
 
     async def deliver(self, agent: str) -> None:
-        stream = PARTITIONS.ready_stream(0, agent)
+        stream = PARTITIONS.key(0, Key.READY, agent=agent)
         reply = await self._redis.execute(
             "XREADGROUP", "GROUP", WORKER_GROUP, CONSUMER, "COUNT", 1, "STREAMS", stream, ">"
         )
@@ -115,7 +116,7 @@ class ModelledStore(ModelledTasks):
 
     async def send_again(self, agent: str, message: Message) -> None:
         """A message of the ready stream once more."""
-        stream, entries = PARTITIONS.ready_stream(0, agent), ",".join(message.entries)
+        stream, entries = PARTITIONS.key(0, Key.READY, agent=agent), ",".join(message.entries)
         await self._redis.execute("XADD", stream, "*", "t", message.task_id, "s", entries)
         self.queues[agent].window.append(message)
 

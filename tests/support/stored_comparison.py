@@ -1,7 +1,7 @@
 """Compares what Redis holds of a partition with the model."""
 
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from tests.support.ready_queue import PRIORITIES, Message
 from troupe.api.orchestrator.v1.orchestrator_service_pb2 import WatchTaskResponse
 from troupe.orchestrator.redis.client import Command, RedisClient
 from troupe.orchestrator.store.partitions import Partitions
+from troupe.orchestrator.store.schema import Key, StepBase, StepRow
 from troupe.orchestrator.store.script import WORKER_GROUP
 from troupe.orchestrator.store.tasks import StoredTask
 
@@ -49,7 +50,7 @@ class Comparison:
             ]
             self._check_task(task, stored)
             for step in task.order:
-                _check_step(task, task.steps[step], stored.step(step))
+                _check_step(task, task.steps[step], *stored.step(step))
             outputs = {name.removesuffix(":out"): value for name, value in found.items() if name.endswith(":out")}
             assert outputs == dict(recorded(self._model, task_id, task.in_state(StepState.COMPLETED)))
 
@@ -63,7 +64,7 @@ class Comparison:
             ("HGETALL", f"{prefix}:waiting"),
         ]
         for agent in AGENTS:
-            stream = PARTITIONS.ready_stream(0, agent)
+            stream = PARTITIONS.key(0, Key.READY, agent=agent)
             commands += [("XRANGE", stream, "-", "+"), ("XPENDING", stream, WORKER_GROUP, "-", "+", 1000)]
             commands += [("LRANGE", f"{prefix}:queue:{agent}:{p}:{n}", 0, -1) for p in PROJECTS for n in PRIORITIES]
         return commands
@@ -100,7 +101,7 @@ class Comparison:
         }
 
     def _check_task(self, task: TaskModel, stored: StoredTask) -> None:
-        values = stored.values
+        values = {**stored.base._asdict(), **stored.row._asdict()}
         expected: dict[str, Any] = {
             "state": task.state,
             "running": task.running,
@@ -132,18 +133,19 @@ def message(task_id: bytes, entries: bytes) -> Message:
     return Message(task_id.decode(), tuple(entries.decode().split(",")))
 
 
-def _check_step(task: TaskModel, step: StepModel, values: Mapping[str, Any]) -> None:
+def _check_step(task: TaskModel, step: StepModel, row: StepRow, base: StepBase) -> None:
+    values = {**base._asdict(), **row._asdict()}
     expected: dict[str, Any] = {
         "state": step.state,
         "attempt": step.attempt,
         "events": step.reported,
         "failures": step.failures,
         "lost": step.lost,
-        "decision": step.decision.encode(),
-        "delegated": ",".join(step.delegated).encode(),
-        "parent": step.parent.encode(),
+        "decision": step.decision,
+        "delegated": ",".join(step.delegated),
+        "parent": step.parent,
         "depth": step.depth,
-        "agent": step.planned.agent.encode(),
+        "agent": step.planned.agent,
     }
     if step.state in (StepState.PENDING, StepState.DELEGATING) and task.state != TaskState.CANCELLING:
         expected["left"] = task.waiting_for(step.planned.step_id)

@@ -9,10 +9,10 @@ import msgpack
 from troupe.api.orchestrator.v1.task_pb2 import Priority, TaskSpec, TaskState
 from troupe.core.ids import new_id
 from troupe.orchestrator.redis.client import RedisClient
-from troupe.orchestrator.store import fields
 from troupe.orchestrator.store.new_step import NewStep
 from troupe.orchestrator.store.partitions import Partitions
-from troupe.orchestrator.store.tasks import Keeping, NewTask, TaskStore
+from troupe.orchestrator.store.schema import TaskBase, TaskRow
+from troupe.orchestrator.store.tasks import NewTask, TaskStore
 from troupe.orchestrator.store.transitions import Transitions
 
 PARTITIONS: Final = Partitions(8)
@@ -20,8 +20,7 @@ PARTITIONS: Final = Partitions(8)
 
 def packed_task(state: "TaskState.ValueType", *, trimmed: int = 0) -> bytes:
     """The packed `task` field of a task of which only this matters."""
-    values = {"state": int(state), "trimmed": trimmed}
-    packed: bytes = msgpack.packb([values.get(name, 0) for name in fields.TASK])
+    packed: bytes = msgpack.packb(TaskRow(state=int(state), trimmed=trimmed))
     return packed
 
 
@@ -50,19 +49,14 @@ def new_task(project: str, spec: TaskSpec, *, partition: int) -> NewTask:
     request_id = request_id_in(partition)
     return NewTask(
         task_id=PARTITIONS.new_task_id(request_id),
-        project=project,
+        base=TaskBase(
+            project=project, priority=Priority.PRIORITY_NORMAL, timeout=600_000, retention=60_000, keep=100_000
+        ),
         request_id=request_id,
+        request_ttl_ms=60_000,
         body_hash=b"body",
         spec=TaskSpec(input=spec.input).SerializeToString(),
         plan=spec.plan.SerializeToString(),
         steps=[NewStep.of(step) for step in spec.plan.steps],
         events=[],
-        plan_us=0,
-        timeout_ms=600_000,
-        max_tokens=0,
-        max_cost_usd_micros=0,
-        priority=Priority.PRIORITY_NORMAL,
-        webhook_url="",
-        traceparent="",
-        keeping=Keeping(retention_ms=60_000, request_ttl_ms=60_000, events=100_000),
     )

@@ -1,7 +1,6 @@
 -- The history of a task: a list of framed events. The task knows the newest sequence and how many events were dropped
 -- from the list's front.
 
-local prefix = KEYS[1]
 local clock = redis.call('TIME')
 local now_us = clock[1] * 1000000 + clock[2]
 local now = math.floor(now_us / 1000)
@@ -12,14 +11,14 @@ local event_time = field_bytes(3, time_message(now_us))
 -- far this time is ahead of Redis's since, and until when messages may have been delivered before it was set back.
 local SETTLING = 2000
 local looked_at, ahead, unsettled = 0, 0, 0
-local kept = redis.call('GET', prefix .. ':clock')
+local kept = redis.call('GET', KEY.clock)
 if kept then
   looked_at, ahead, unsettled = string.match(kept, '^(%d+) (%d+) (%d+)$')
   looked_at, ahead, unsettled = tonumber(looked_at), tonumber(ahead), tonumber(unsettled)
 end
 
 local function look_at_clock()
-  redis.call('SET', prefix .. ':clock', string.format('%d %d %d', now, ahead, unsettled))
+  redis.call('SET', KEY.clock, string.format('%d %d %d', now, ahead, unsettled))
 end
 
 if now < looked_at then
@@ -32,8 +31,6 @@ local due_now = now + ahead
 local INLINE_BYTES = 8192
 local LIVE_LENGTH = 4096
 
-local function task_key(id) return prefix .. ':task:' .. id end
-
 local function each(csv) return string.gmatch(csv or '', '[^,]+') end
 
 local function event_message(id, number, body) return field_bytes(1, id) .. field_bytes(number, body) end
@@ -42,7 +39,7 @@ local function event_message(id, number, body) return field_bytes(1, id) .. fiel
 local function trim(task, length)
   local keep = task.b[B.keep]
   if length <= keep + keep / 8 then return end
-  redis.call('LTRIM', task.key .. ':log', -keep, -1)
+  redis.call('LTRIM', KEY.log(task.id), -keep, -1)
   task.t[T.trimmed] = task.t[T.sequence] - keep
 end
 
@@ -57,13 +54,13 @@ local function append(task)
     frames[i] = field_bytes(1, event .. field_int(2, before + i) .. event_time)
   end
   for i = 1, count, 1000 do
-    length = redis.call('RPUSH', task.key .. ':log', unpack(frames, i, math.min(i + 999, count)))
+    length = redis.call('RPUSH', KEY.log(task.id), unpack(frames, i, math.min(i + 999, count)))
   end
   task.t[T.sequence] = before + count
   trim(task, length)
   local chunk = table.concat(frames)
   if #chunk > INLINE_BYTES then chunk = '' end
-  redis.call('XADD', prefix .. ':live', 'MAXLEN', '~', LIVE_LENGTH, '*',
+  redis.call('XADD', KEY.live, 'MAXLEN', '~', LIVE_LENGTH, '*',
     't', task.id, 'n', before + count, 's', before + 1, 'f', chunk, 'z', task.ended and 1 or 0)
   task.events = {}
 end

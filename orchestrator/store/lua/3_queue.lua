@@ -9,27 +9,21 @@ local PRIORITIES = { 3, 2, 1 }
 -- As of this call, by agent.
 local lengths, waiting = {}, {}
 
-local function ready_stream(agent) return prefix .. ':ready:' .. agent end
-
 local function ready_length(agent)
-  if not lengths[agent] then lengths[agent] = redis.call('XLEN', ready_stream(agent)) end
+  if not lengths[agent] then lengths[agent] = redis.call('XLEN', KEY.ready(agent)) end
   return lengths[agent]
 end
 
 local function waiting_count(agent)
-  if not waiting[agent] then waiting[agent] = tonumber(redis.call('HGET', prefix .. ':waiting', agent)) or 0 end
+  if not waiting[agent] then waiting[agent] = tonumber(redis.call('HGET', KEY.waiting, agent)) or 0 end
   return waiting[agent]
 end
 
 local function is_idle(agent) return waiting_count(agent) == 0 and ready_length(agent) == 0 end
 
-local function queue_key(agent, project, priority)
-  return prefix .. ':queue:' .. agent .. ':' .. project .. ':' .. priority
-end
-
 local function send(agent, id, entries)
   lengths[agent] = ready_length(agent) + 1
-  redis.call('XADD', ready_stream(agent), '*', 't', id, 's', entries)
+  redis.call('XADD', KEY.ready(agent), '*', 't', id, 's', entries)
 end
 
 local function offer(agent, project, priority, id, entries, push)
@@ -37,9 +31,9 @@ local function offer(agent, project, priority, id, entries, push)
     send(agent, id, entries)
     return
   end
-  redis.call(push, queue_key(agent, project, priority), id .. ' ' .. entries)
-  waiting[agent] = redis.call('HINCRBY', prefix .. ':waiting', agent, 1)
-  local turns = prefix .. ':turns:' .. agent
+  redis.call(push, KEY.queue(agent, project, priority), id .. ' ' .. entries)
+  waiting[agent] = redis.call('HINCRBY', KEY.waiting, agent, 1)
+  local turns = KEY.turns(agent)
   if not redis.call('ZSCORE', turns, project) then
     redis.call('ZADD', turns, redis.call('ZRANGE', turns, 0, 0, 'WITHSCORES')[2] or 0, project)
   end
@@ -47,11 +41,11 @@ end
 
 -- The next message of the project whose turn it is.
 local function pop(agent)
-  local turns = prefix .. ':turns:' .. agent
+  local turns = KEY.turns(agent)
   local project = redis.call('ZRANGE', turns, 0, 0)[1]
   if not project then return nil end
   local keys = {}
-  for i, priority in ipairs(PRIORITIES) do keys[i] = queue_key(agent, project, priority) end
+  for i, priority in ipairs(PRIORITIES) do keys[i] = KEY.queue(agent, project, priority) end
   local item
   for _, key in ipairs(keys) do
     item = redis.call('LPOP', key)
@@ -70,18 +64,18 @@ local function refill(agent)
     local item = pop(agent)
     if not item then
       waiting[agent] = 0
-      redis.call('HDEL', prefix .. ':waiting', agent)
+      redis.call('HDEL', KEY.waiting, agent)
       return
     end
-    waiting[agent] = redis.call('HINCRBY', prefix .. ':waiting', agent, -1)
+    waiting[agent] = redis.call('HINCRBY', KEY.waiting, agent, -1)
     local id, entries = string.match(item, '^(%S+) (.*)$')
     send(agent, id, entries)
   end
 end
 
 local function settle(agent, message)
-  redis.call('XACK', ready_stream(agent), NAME.group, message)
-  if redis.call('XDEL', ready_stream(agent), message) == 1 and lengths[agent] then
+  redis.call('XACK', KEY.ready(agent), NAME.group, message)
+  if redis.call('XDEL', KEY.ready(agent), message) == 1 and lengths[agent] then
     lengths[agent] = lengths[agent] - 1
   end
 end
@@ -90,7 +84,7 @@ end
 -- group delivered it meanwhile finds its steps begun.
 local function receive(agent)
   if ready_length(agent) == 0 then return nil end
-  local row = redis.call('XRANGE', ready_stream(agent), '-', '+', 'COUNT', 1)[1]
+  local row = redis.call('XRANGE', KEY.ready(agent), '-', '+', 'COUNT', 1)[1]
   if not row then return nil end
   return row[1], row[2][2], row[2][4]
 end

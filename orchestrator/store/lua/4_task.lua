@@ -3,14 +3,19 @@
 --
 -- A task is one hash. Its small values are packed, since a script pays for each field that it touches: `task` holds
 -- what changes (T), `base` what does not (B); of each step `<step>:now` holds what changes (S), `<step>:base` what does
--- not (X). `orchestrator.store.fields` names their places. Beside them: spec, plan, order, and where there is one
--- error, result, reason, retried_by, parked, `<step>:out` and `<step>:error`. Not set is 0 of a number, '' of a text.
+-- not (X). `orchestrator.store.schema` names their fields and docs/storage.md says what they are: `task.t[T.state]` is one,
+-- put in as its place, and a row is made by the names of its fields. Not set is 0 of a number, '' of a text.
 
 -- What one command may take.
 local FIELDS = 2000
 
 local function open_task(id)
-  return { id = id, key = task_key(id), events = {}, steps = {}, bases = {}, changed = {}, dropped = {}, dirty = {} }
+  return { id = id, key = KEY.task(id), events = {}, steps = {}, bases = {}, changed = {}, dropped = {}, dirty = {} }
+end
+
+-- Gives a row that an earlier release wrote the fields that came since.
+local function fill(values, defaults)
+  for i = #values + 1, #defaults do values[i] = defaults[i] end
 end
 
 -- Reads a task and some of its steps, as far as they are not there yet. False: there is no such task.
@@ -31,8 +36,12 @@ local function read(task, steps)
       local step = wanted[(first + i) / 2]
       local value, base = values[i] and cmsgpack.unpack(values[i]), values[i + 1] and cmsgpack.unpack(values[i + 1])
       if step ~= '' then
+        if value and #value < COUNT.S then fill(value, S{}) end
+        if base and #base < COUNT.X then fill(base, X{}) end
         task.steps[step], task.bases[step] = value, base
       elseif value then
+        if #value < COUNT.T then fill(value, T{}) end
+        if #base < COUNT.B then fill(base, B{}) end
         task.t, task.b = value, base
       else
         return false
@@ -114,6 +123,6 @@ local function save(task)
   if task.ended then
     endings[#endings + 1] = task.ended
     redis.call('PEXPIRE', task.key, task.b[B.retention])
-    redis.call('PEXPIRE', task.key .. ':log', task.b[B.retention])
+    redis.call('PEXPIRE', KEY.log(task.id), task.b[B.retention])
   end
 end

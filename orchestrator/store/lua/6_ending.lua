@@ -32,21 +32,38 @@ local function metrics_message(task, order, events)
     .. usage_message(5, unpack(sums, 1, 4)) .. table.concat(steps) .. field_int(7, events) .. field_int(8, sums[5])
 end
 
--- Ends the steps of a task that have not ended.
+-- The members of `expiring`: `<owner> <id>` for each index that lists a task. Its project owns one, its conversation
+-- another.
+local function index_members(task)
+  local project, conversation = task.b[B.project], task.b[B.conversation]
+  local members = { project .. ' ' .. task.id }
+  if conversation ~= '' then members[2] = project .. '/' .. conversation .. ' ' .. task.id end
+  return members
+end
+
+-- Lists a task.
+local function index_task(task)
+  for _, member in ipairs(index_members(task)) do
+    local owner = string.sub(member, 1, -2 - #task.id)
+    redis.call('ZADD', KEY.index(owner), task.b[B.created], task.id)
+  end
+end
+
 -- Skips a step that has not started; its next attempt is no longer waited for.
 local function skip_step(task, step)
   local s = step_of(task, step)
   if s[S.state] == STEP.RETRYING then
-    redis.call('ZREM', prefix .. ':due', 'r|' .. lease_member(task.id, step, s[S.attempt]))
+    redis.call('ZREM', KEY.due, 'r|' .. lease_member(task.id, step, s[S.attempt]))
   end
   set_state(task, step, STEP.SKIPPED)
 end
 
+-- Ends the steps of a task that have not ended.
 local function close_steps(task, order)
   for _, step in ipairs(order) do
     local current = state_of(task, step)
     if current == STEP.RUNNING then
-      redis.call('ZREM', prefix .. ':leases', lease_member(task.id, step, step_of(task, step)[S.attempt]))
+      redis.call('ZREM', KEY.leases, lease_member(task.id, step, step_of(task, step)[S.attempt]))
       set_state(task, step, STEP.CANCELLED)
     elseif current < STEP.COMPLETED then
       skip_step(task, step)
@@ -71,13 +88,15 @@ end
 local function end_task(task, order, state, event, body, metrics_field)
   close_steps(task, order)
   local t, project = task.t, task.b[B.project]
-  redis.call('ZREM', prefix .. ':due', 'd|' .. task.id)
-  redis.call('HINCRBY', prefix .. ':open', project, -1)
-  redis.call('ZADD', prefix .. ':expiring', now + task.b[B.retention], project .. ' ' .. task.id)
-  if t[T.running] > 0 then
-    redis.call('XADD', prefix .. ':control', 'MAXLEN', '~', LIVE_LENGTH, '*', 't', task.id)
+  redis.call('ZREM', KEY.due, 'd|' .. task.id)
+  redis.call('HINCRBY', KEY.open, project, -1)
+  for _, member in ipairs(index_members(task)) do
+    redis.call('ZADD', KEY.expiring, now + task.b[B.retention], member)
   end
-  if task.b[B.webhook] ~= '' then redis.call('ZADD', prefix .. ':webhooks', due_now, task.id) end
+  if t[T.running] > 0 then
+    redis.call('XADD', KEY.control, 'MAXLEN', '~', LIVE_LENGTH, '*', 't', task.id)
+  end
+  if task.b[B.webhook] ~= '' then redis.call('ZADD', KEY.webhooks, due_now, task.id) end
   t[T.state], t[T.ended], t[T.running], t[T.held_tokens], t[T.held_cost] = state, now, 0, 0, 0
   local metrics = metrics_message(task, order, t[T.sequence] + #task.events + 1)
   note(task, event, body .. field_bytes(metrics_field, metrics))

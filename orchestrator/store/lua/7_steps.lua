@@ -27,11 +27,26 @@ local function begin(task, step, attempt, agent, a, price)
   t[T.running] = t[T.running] + 1
   if t[T.state] == TASK.SUBMITTED then t[T.state] = TASK.RUNNING end
   if t[T.started] == 0 then t[T.started] = now end
-  redis.call('ZADD', prefix .. ':leases', due_now + a.lease, lease_member(task.id, step, attempt))
+  redis.call('ZADD', KEY.leases, due_now + a.lease, lease_member(task.id, step, attempt))
   note(task, EVENT.step_started, field_bytes(1, step) .. field_bytes(2, agent) .. field_int(3, attempt))
-  return { task.id, step, attempt, agent, t[T.deadline] - due_now, tokens, cost, get(task, 'spec'), base[X.message],
-    task.b[B.project], s[S.failures], math.max(0, now - s[S.ready]), task.b[B.trace], base[X.depth],
-    outputs_of(task, base[X.depends_on]), outputs_of(task, s[S.delegated]) }
+  return BEGUN{
+    task = task.id,
+    step = step,
+    attempt = attempt,
+    agent = agent,
+    time_left = t[T.deadline] - due_now,
+    tokens = tokens,
+    cost = cost,
+    spec = get(task, 'spec'),
+    message = base[X.message],
+    project = task.b[B.project],
+    failures = s[S.failures],
+    waited = math.max(0, now - s[S.ready]),
+    trace = task.b[B.trace],
+    depth = base[X.depth],
+    dependencies = outputs_of(task, base[X.depends_on]),
+    delegated = outputs_of(task, s[S.delegated]),
+  }
 end
 
 -- Whether a worker may begin a released step at once: it has room, and nothing waits for the agent.
@@ -104,7 +119,7 @@ local function is_cancelling(task) return task.t[T.state] == TASK.CANCELLING end
 
 -- Ends an attempt; steps that waited for the budget that it held are put into `ready`.
 local function close_attempt(task, step, attempt, state, ready)
-  redis.call('ZREM', prefix .. ':leases', lease_member(task.id, step, attempt))
+  redis.call('ZREM', KEY.leases, lease_member(task.id, step, attempt))
   set_state(task, step, state)[S.ended] = now
   task.t[T.running] = task.t[T.running] - 1
   settle_budget(task, step, ready)
@@ -161,5 +176,10 @@ local function finish(task, a)
     a.room, a.price = room[1], room[2]
     take(a.agent, a)
   end
-  return { 'recorded', task.ended or 0, a.agent and not is_idle(a.agent) and 1 or 0, a.begun or {} }
+  return RECORDED{
+    status = 'recorded',
+    task_state = task.ended or 0,
+    more = a.agent and not is_idle(a.agent) and 1 or 0,
+    begun = a.begun or {},
+  }
 end

@@ -1,5 +1,5 @@
 -- The transitions. Each takes its arguments, changes one task whole or not at all, may be repeated without harm,
--- and answers with a list whose first item says what happened. `orchestrator.domain.machine` is their model.
+-- and answers with a list whose first item says what happened. `tests/model/machine.py` is their model.
 
 local operations = {}
 
@@ -8,20 +8,21 @@ local operations = {}
 local function put_steps(task, steps, parent, depth, done)
   local children, free = {}, {}
   for _, step in ipairs(steps) do
-    for dependency in each(step.deps) do
+    for dependency in each(step.base[X.depends_on]) do
       children[dependency] = children[dependency] or {}
       table.insert(children[dependency], step.id)
     end
   end
   for _, step in ipairs(steps) do
     local left, id = 0, step.id
-    for dependency in each(step.deps) do
+    for dependency in each(step.base[X.depends_on]) do
       if not done(dependency) then left = left + 1 end
     end
     if left == 0 then table.insert(free, id) end
-    task.bases[id] = { step.agent, step.deps, table.concat(children[id] or {}, ','), step.approval or '', parent, depth,
-      step.message }
-    task.steps[id] = { STEP.PENDING, 0, 0, 0, 0, left, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, '', '' }
+    local base = step.base
+    base[X.dependants], base[X.parent], base[X.depth] = table.concat(children[id] or {}, ','), parent, depth
+    task.bases[id] = base
+    task.steps[id] = S{ state = STEP.PENDING, left = left }
     task.dirty[id] = true
     set(task, id .. ':base', cmsgpack.pack(task.bases[id]))
     children[id] = nil
@@ -35,7 +36,8 @@ local function put_steps(task, steps, parent, depth, done)
 end
 
 function operations.submit(a)
-  local request_key = prefix .. ':request:' .. a.project .. ':' .. a.request_id
+  local project = a.base[B.project]
+  local request_key = KEY.request(project, a.request_id)
   local seen = redis.call('GET', request_key)
   if seen then
     local id, body = string.match(seen, '^(%S+) (.*)$')
@@ -43,17 +45,18 @@ function operations.submit(a)
   end
   local task, order = open_task(a.task), {}
   for i, step in ipairs(a.steps) do order[i] = step.id end
-  task.t = { TASK.SUBMITTED, 0, #order, 0, 0, 0, 0, 0, due_now + a.timeout, 0, 0, 0, 0, 0 }
-  task.b = { a.project, a.priority, now, a.plan_us, a.timeout, a.retention, a.keep, a.trace, a.max_tokens, a.max_cost,
-    a.webhook }
+  task.b = a.base
+  task.b[B.created] = now
+  local deadline = due_now + task.b[B.timeout]
+  task.t = T{ state = TASK.SUBMITTED, open = #order, deadline = deadline }
   set(task, 'base', cmsgpack.pack(task.b))
   set(task, 'spec', a.spec)
   set(task, 'plan', a.plan)
   set(task, 'order', table.concat(order, ','))
   local roots = put_steps(task, a.steps, '', 0, function() return false end)
-  redis.call('ZADD', prefix .. ':index:' .. a.project, now, a.task)
-  redis.call('ZADD', prefix .. ':due', due_now + a.timeout, 'd|' .. a.task)
-  redis.call('HINCRBY', prefix .. ':open', a.project, 1)
+  index_task(task)
+  redis.call('ZADD', KEY.due, deadline, 'd|' .. a.task)
+  redis.call('HINCRBY', KEY.open, project, 1)
   task.events = a.events
   make_ready(task, roots, a)
   save(task)
@@ -69,7 +72,7 @@ function operations.start(a)
     begin_message(a.agent, message[2], message[3], a)
   end
   refill(a.agent)
-  return { 'started', 0, is_idle(a.agent) and 0 or 1, a.begun }
+  return RECORDED{ status = 'started', more = is_idle(a.agent) and 0 or 1, begun = a.begun }
 end
 
 -- Begins what waits for an agent.
@@ -77,7 +80,7 @@ function operations.take(a)
   a.begun = {}
   refill(a.agent)
   take(a.agent, a)
-  return { 'taken', 0, is_idle(a.agent) and 0 or 1, a.begun }
+  return RECORDED{ status = 'taken', more = is_idle(a.agent) and 0 or 1, begun = a.begun }
 end
 
 -- Appends events of an attempt. `first` counts the events of the attempt before these, so that a repeated report adds
@@ -138,7 +141,7 @@ function operations.fail(a)
   if is_cancelling(task) then
     end_cancelling(task)
   elseif retries then
-    redis.call('ZADD', prefix .. ':due', due_now + a.delay, 'r|' .. lease_member(a.task, a.step, a.attempt))
+    redis.call('ZADD', KEY.due, due_now + a.delay, 'r|' .. lease_member(a.task, a.step, a.attempt))
     make_ready(task, ready, a)
   else
     fail_task(task, a.error, a.step)
@@ -148,10 +151,10 @@ end
 
 -- Why an attempt may not add steps; nil when it may.
 local function refusal(task, a, depth, count)
-  if depth > a.max_depth then return { 'refused', 'depth', depth } end
-  if count > a.max_steps then return { 'refused', 'steps', count } end
+  if depth > a.max_depth then return REFUSED{ status = 'refused', bound = 'depth', value = depth } end
+  if count > a.max_steps then return REFUSED{ status = 'refused', bound = 'steps', value = count } end
   for _, step in ipairs(a.steps) do
-    if step_of(task, step.id) then return { 'refused', 'id', step.id } end
+    if step_of(task, step.id) then return REFUSED{ status = 'refused', bound = 'id', value = step.id } end
   end
   return nil
 end
@@ -213,7 +216,7 @@ function operations.renew(a)
   for i, lease in ipairs(a.leases) do
     local id, step, attempt = unpack(lease)
     if holds(open_task(id), step, attempt) then
-      redis.call('ZADD', prefix .. ':leases', 'XX', due_now + a.lease, lease_member(id, step, attempt))
+      redis.call('ZADD', KEY.leases, 'XX', due_now + a.lease, lease_member(id, step, attempt))
     else
       table.insert(reply, i - 1)
     end
@@ -278,11 +281,11 @@ end
 local function reopen(task, request_id)
   local t, project, deadline = task.t, task.b[B.project], due_now + task.b[B.timeout]
   redis.call('PERSIST', task.key)
-  redis.call('PERSIST', task.key .. ':log')
-  redis.call('ZREM', prefix .. ':expiring', project .. ' ' .. task.id)
-  redis.call('ZREM', prefix .. ':webhooks', task.id)
-  redis.call('ZADD', prefix .. ':due', deadline, 'd|' .. task.id)
-  redis.call('HINCRBY', prefix .. ':open', project, 1)
+  redis.call('PERSIST', KEY.log(task.id))
+  redis.call('ZREM', KEY.expiring, unpack(index_members(task)))
+  redis.call('ZREM', KEY.webhooks, task.id)
+  redis.call('ZADD', KEY.due, deadline, 'd|' .. task.id)
+  redis.call('HINCRBY', KEY.open, project, 1)
   t[T.state], t[T.ended], t[T.deadline], t[T.ready], t[T.notified] = TASK.RUNNING, 0, deadline, 0, 0
   set(task, 'retried_by', request_id)
   drop(task, 'error', 'result', 'parked')
@@ -327,18 +330,23 @@ end
 -- The name of the notification about how a task ended; a task that ends again, after a retry, gets another.
 local function notification_id(task) return task.id .. '-' .. task.t[T.sequence] end
 
--- Notifications that are due, each held for the caller for a while: task, url, attempt, id.
+-- Notifications that are due, each held for the caller for a while.
 function operations.claim_webhooks(a)
   local reply = { 'claimed' }
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', prefix .. ':webhooks', '-inf', due_now, 'LIMIT', 0, a.limit)) do
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEY.webhooks, '-inf', due_now, 'LIMIT', 0, a.limit)) do
     local task = open_task(id)
     if read(task) then
-      redis.call('ZADD', prefix .. ':webhooks', due_now + a.hold, id)
+      redis.call('ZADD', KEY.webhooks, due_now + a.hold, id)
       task.t[T.notified] = task.t[T.notified] + 1
       save(task)
-      table.insert(reply, { id, task.b[B.webhook], task.t[T.notified], notification_id(task) })
+      table.insert(reply, NOTIFICATION{
+        task = id,
+        url = task.b[B.webhook],
+        attempt = task.t[T.notified],
+        name = notification_id(task),
+      })
     else
-      redis.call('ZREM', prefix .. ':webhooks', id)
+      redis.call('ZREM', KEY.webhooks, id)
     end
   end
   return reply
@@ -350,9 +358,9 @@ function operations.settle_webhook(a)
   if not read(task) or notification_id(task) ~= a.id then return { 'settled' } end
   task.t[T.notified] = a.attempt or 0
   if a.delay then
-    redis.call('ZADD', prefix .. ':webhooks', 'XX', due_now + a.delay, a.task)
+    redis.call('ZADD', KEY.webhooks, 'XX', due_now + a.delay, a.task)
   else
-    redis.call('ZREM', prefix .. ':webhooks', a.task)
+    redis.call('ZREM', KEY.webhooks, a.task)
   end
   save(task)
   return { 'settled' }

@@ -4,7 +4,7 @@
 local function take_over(member, max_lost)
   local id, step, attempt = string.match(member, '^(.-)|(.-)|(%d+)$')
   local task, number = open_task(id), tonumber(attempt)
-  redis.call('ZREM', prefix .. ':leases', member)
+  redis.call('ZREM', KEY.leases, member)
   if not holds(task, step, number) then return 0 end
   local s = edit(task, step)
   s[S.lost] = s[S.lost] + 1
@@ -23,8 +23,8 @@ end
 -- worker), those who live have a pause to renew theirs first; and then no other pause for a while, so that workers which
 -- are always late do not put it off for ever.
 local function expired_leases(lease, limit)
-  local watched, spared, pause = prefix .. ':watched', prefix .. ':spared', math.floor(lease / 2) + 1
-  local expired = redis.call('ZRANGEBYSCORE', prefix .. ':leases', '-inf', due_now, 'LIMIT', 0, limit)
+  local watched, spared, pause = KEY.watched, KEY.spared, math.floor(lease / 2) + 1
+  local expired = redis.call('ZRANGEBYSCORE', KEY.leases, '-inf', due_now, 'LIMIT', 0, limit)
   if #expired > 0 and redis.call('EXISTS', watched) == 0 then
     redis.call('SET', spared, due_now + pause, 'PX', 8 * pause, 'NX')
   end
@@ -52,16 +52,16 @@ local function end_late(id)
 end
 
 local function forget_expired(limit)
-  for _, member in ipairs(redis.call('ZRANGEBYSCORE', prefix .. ':expiring', '-inf', now, 'LIMIT', 0, limit)) do
-    local project, id = string.match(member, '^(.*) (%S+)$')
-    redis.call('ZREM', prefix .. ':index:' .. project, id)
-    redis.call('ZREM', prefix .. ':expiring', member)
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', KEY.expiring, '-inf', now, 'LIMIT', 0, limit)) do
+    local owner, id = string.match(member, '^(.*) (%S+)$')
+    redis.call('ZREM', KEY.index(owner), id)
+    redis.call('ZREM', KEY.expiring, member)
   end
 end
 
 -- Sends messages again that were delivered to a worker which died before it began their steps.
 local function redeliver(agent, idle)
-  local stream = ready_stream(agent)
+  local stream = KEY.ready(agent)
   local pending = redis.pcall('XPENDING', stream, NAME.group)
   if type(pending) ~= 'table' or pending.err or pending[1] == 0 then return 0 end
   local _, messages = unpack(redis.call('XAUTOCLAIM', stream, NAME.group, NAME.consumer, idle, '0-0', 'COUNT', 100))
@@ -74,16 +74,15 @@ local function redeliver(agent, idle)
   return #messages
 end
 
--- Answers with counts: leases taken over, retries started, tasks ended, messages sent again; then what is leased,
--- delayed and open by project, and of each agent asked for what is in its ready stream and what waits behind it.
+-- Looks at the clocks of a partition. Answers with what that set off and what is there now.
 function operations.tick(a)
   local taken, retried, ended, resent = 0, 0, 0, 0
   look_at_clock()
   for _, member in ipairs(expired_leases(a.lease, a.limit)) do
     taken = taken + take_over(member, a.max_lost_leases)
   end
-  for _, member in ipairs(redis.call('ZRANGEBYSCORE', prefix .. ':due', '-inf', due_now, 'LIMIT', 0, a.limit)) do
-    redis.call('ZREM', prefix .. ':due', member)
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', KEY.due, '-inf', due_now, 'LIMIT', 0, a.limit)) do
+    redis.call('ZREM', KEY.due, member)
     if string.sub(member, 1, 2) == 'd|' then
       ended = ended + end_late(string.sub(member, 3))
     else
@@ -100,6 +99,16 @@ function operations.tick(a)
     table.insert(lags, ready_length(agent))
     table.insert(waits, waiting_count(agent))
   end
-  return { 'ticked', taken, retried, ended, resent, redis.call('ZCARD', prefix .. ':leases'),
-    redis.call('ZCARD', prefix .. ':due'), redis.call('HGETALL', prefix .. ':open'), lags, waits }
+  return TICKED{
+    status = 'ticked',
+    taken_over = taken,
+    retried = retried,
+    timed_out = ended,
+    resent = resent,
+    leased = redis.call('ZCARD', KEY.leases),
+    delayed = redis.call('ZCARD', KEY.due),
+    open = redis.call('HGETALL', KEY.open),
+    ready = lags,
+    waiting = waits,
+  }
 end

@@ -16,6 +16,7 @@ from troupe.orchestrator.redis.client import RedisClient, ReplyError
 from troupe.orchestrator.store.attempts import Attempt, AttemptStore, Ended
 from troupe.orchestrator.store.new_step import NewStep
 from troupe.orchestrator.store.partitions import Partitions
+from troupe.orchestrator.store.schema import Key
 from troupe.orchestrator.store.transitions import Transitions
 
 _PARTITIONS = Partitions(PARTITIONS)
@@ -59,7 +60,7 @@ class Duplicates:
     async def _copy(self, redis: RedisClient) -> None:
         """Adds a message that waits in a stream once more."""
         agent = self._rng.choice(NAMES)
-        streams = [_PARTITIONS.ready_stream(partition, agent) for partition in _PARTITIONS.all()]
+        streams = [_PARTITIONS.key(partition, Key.READY, agent=agent) for partition in _PARTITIONS.all()]
         self._rng.shuffle(streams)
         for stream in streams:
             for _, fields in await redis.execute("XRANGE", stream, "-", "+", "COUNT", 4):
@@ -77,7 +78,7 @@ class Duplicates:
         agent, _ = self._rng.choice(delivered)
         entries = [entry for other, entry in delivered if other == agent]
         chosen = self._rng.sample(entries, self._rng.randint(1, min(3, len(entries))))
-        stream = _PARTITIONS.ready_stream(_partition(view.task_id), agent)
+        stream = _PARTITIONS.key(_partition(view.task_id), Key.READY, agent=agent)
         await redis.execute("XADD", stream, "*", "t", view.task_id, "s", ",".join(chosen))
         self.counts["messages added again"] += 1
 

@@ -12,6 +12,7 @@ from tests.support.stored_tasks import PARTITIONS, new_task, request_id_in, stor
 from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
 from troupe.api.orchestrator.v1.task_pb2 import Priority, TaskSpec
 from troupe.orchestrator.redis.client import RedisClient
+from troupe.orchestrator.store.schema import Key
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -146,6 +147,6 @@ async def ready_messages(engine: Engine, task_id: str, agent: str) -> Sequence[s
     partition = PARTITIONS.of_task(task_id)
     assert partition is not None
     redis = RedisClient(engine.redis.url)
-    rows = await redis.execute("XRANGE", PARTITIONS.ready_stream(partition, agent), "-", "+")
+    rows = await redis.execute("XRANGE", PARTITIONS.key(partition, Key.READY, agent=agent), "-", "+")
     await redis.close()
     return [dict(zip(fields[::2], fields[1::2], strict=True))[b"s"].decode() for _, fields in rows]

@@ -16,6 +16,7 @@ from troupe.local.launch import free_port
 from troupe.orchestrator.redis.client import RedisClient, ReplyError
 from troupe.orchestrator.redis.hash_slots import key_slot
 from troupe.orchestrator.store.partitions import Partitions
+from troupe.orchestrator.store.schema import Key
 from troupe.orchestrator.store.tail import tail
 
 _KEYS = [f"key-{number}" for number in range(60)]
@@ -208,7 +209,7 @@ async def test_the_tail_of_all_partitions_comes_from_every_master(
     assert len({redis_cluster.master_of(stream).port for stream in streams}) == 3
     await client.execute_all([("XADD", stream, "*", "n", "earlier") for stream in streams])
     before, tasks = _connections(redis_cluster), asyncio.all_tasks()
-    async with aclosing(tail(client, partitions, "live")) as entries:
+    async with aclosing(tail(client, partitions, Key.LIVE)) as entries:
         assert await anext(entries) == []
         for wave in range(3):
             await client.execute_all([("XADD", stream, "*", "n", f"{wave} {stream}") for stream in streams])
@@ -226,7 +227,7 @@ async def test_the_tail_ends_when_a_master_dies_and_begins_again_at_the_replica(
 ) -> None:
     partitions = Partitions(8)
     stream = f"{partitions.prefix(0)}:live"
-    async with aclosing(tail(client, partitions, "live")) as entries:
+    async with aclosing(tail(client, partitions, Key.LIVE)) as entries:
         assert await anext(entries) == []
         redis_cluster.kill_master_of(stream)
         with pytest.raises(TroupeError) as cut:
@@ -235,7 +236,7 @@ async def test_the_tail_ends_when_a_master_dies_and_begins_again_at_the_replica(
 
     async def begins_again() -> bool:
         try:
-            async with aclosing(tail(client, partitions, "live")) as entries:
+            async with aclosing(tail(client, partitions, Key.LIVE)) as entries:
                 await anext(entries)
                 await client.execute("XADD", stream, "*", "n", "new")
                 return await anext(entries) == [{b"n": b"new"}]

@@ -18,6 +18,7 @@ from troupe.api.orchestrator.v1.task_pb2 import Budget, Planner, StepState, Task
 from troupe.core.errors import TroupeError
 from troupe.orchestrator.redis.client import RedisClient
 from troupe.orchestrator.store.partitions import Partitions
+from troupe.orchestrator.store.schema import Key
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -193,7 +194,7 @@ async def test_messages_that_come_twice_do_not_hold_a_budget_for_ever(
     redis, partitions = RedisClient(engine.redis.url), Partitions(8)
     partition = partitions.of_task(task_id)
     assert partition is not None
-    stream = partitions.ready_stream(partition, "hanging")
+    stream = partitions.key(partition, Key.READY, agent="hanging")
     for _ in range(2):
         await redis.execute("XADD", stream, "*", "t", task_id, "s", "a@1,b@1,c@1")
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import grpc
 import grpc.aio
+import msgpack
 import pytest
 
 from tests.support.engine import Engine, events_of, healthy, history, kinds, spec, submit
 from tests.support.processes import stop, until
 from tests.support.scripted_agents import ScriptedAgents
-from tests.support.stored_tasks import packed_task
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
 from troupe.api.orchestrator.v1.event_pb2 import TaskEvent
@@ -22,8 +22,8 @@ from troupe.api.orchestrator.v1.task_pb2 import TaskSpec
 from troupe.core.errors import TroupeError
 from troupe.local.launch import free_port
 from troupe.orchestrator.redis.client import RedisClient
-from troupe.orchestrator.store import fields
 from troupe.orchestrator.store.partitions import Partitions
+from troupe.orchestrator.store.schema import TaskRow, unpack
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -192,8 +192,8 @@ async def _until(
 
 async def _trim(engine: Engine, task_id: str, count: int) -> None:
     redis = RedisClient(engine.redis.url)
-    stored = fields.unpack(fields.TASK, await redis.execute("HGET", key_of(task_id), "task"))
-    packed = packed_task(stored["state"], trimmed=count)
+    stored = unpack(TaskRow, await redis.execute("HGET", key_of(task_id), "task"))
+    packed = msgpack.packb(stored._replace(trimmed=count))
     await redis.execute_atomically(
         [("LTRIM", f"{key_of(task_id)}:log", count, -1), ("HSET", key_of(task_id), "task", packed)]
     )
