@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from troupe.core.backoff import Backoff
 from troupe.core.channels import KEEPALIVE_TIME_MS, KEEPALIVE_TIMEOUT_MS
 from troupe.core.logs import get_logger
 from troupe.gateway.upstream.connection import BackendConnection
@@ -194,21 +195,21 @@ class BackendPool:
             self._refuse_waiting(slot)
 
     async def _keep(self, slot: _Slot) -> None:
-        backoff = self._reconnect.initial_backoff_seconds
+        policy = self._reconnect
+        backoff = Backoff(first_seconds=policy.initial_backoff_seconds, longest_seconds=policy.max_backoff_seconds)
         while True:
             connection = await self._attempt(slot)
             if connection is None:
                 self._refuse_waiting(slot)
-                await self._back_off(slot, backoff)
-                backoff = min(2 * backoff, self._reconnect.max_backoff_seconds)
+                await self._back_off(slot, backoff.next_seconds())
                 continue
-            backoff = self._reconnect.initial_backoff_seconds
+            backoff.restart()
             try:
                 await self._hold(slot, connection)
             finally:
                 slot.connection = slot.watch = None
                 slot.problem = "the connection was lost"
-            await asyncio.sleep(self._reconnect.min_interval_seconds)
+            await asyncio.sleep(policy.min_interval_seconds)
 
     async def _attempt(self, slot: _Slot) -> BackendConnection | None:
         try:

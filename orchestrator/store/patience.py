@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 from troupe.api.common.v1.error_pb2 import ErrorReason
+from troupe.core.backoff import Backoff
 from troupe.core.errors import TroupeError
 
 T = TypeVar("T")
@@ -29,12 +30,11 @@ async def in_time(last_words: Awaitable[T]) -> T | None:
 
 async def persistently(operation: Callable[[], Awaitable[T]]) -> T:
     """Repeats an operation, which must bear it, until the store answers."""
-    ceiling = _FIRST_SECONDS
+    backoff = Backoff(first_seconds=_FIRST_SECONDS, longest_seconds=_LONGEST_SECONDS)
     while True:
         try:
             return await operation()
         except TroupeError as error:
             if error.reason != ErrorReason.ERROR_REASON_STORE_UNAVAILABLE:
                 raise
-        await asyncio.sleep(ceiling * random.uniform(0.5, 1))  # noqa: S311 - jitter
-        ceiling = min(2 * ceiling, _LONGEST_SECONDS)
+        await asyncio.sleep(backoff.next_seconds() * random.uniform(0.5, 1))  # noqa: S311 - jitter

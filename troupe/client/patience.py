@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from troupe.core.backoff import Backoff
+
 _FIRST_DELAY_SECONDS: Final = 0.1
 _LONGEST_DELAY_SECONDS: Final = 2.0
 
@@ -32,17 +34,15 @@ class Retries:
         self._patience = patience
         self._clock = clock
         self._draw = draw
-        self._attempts = 0
+        self._backoff = Backoff(first_seconds=_FIRST_DELAY_SECONDS, longest_seconds=_LONGEST_DELAY_SECONDS)
         self._give_up_at = clock() + patience.connect_seconds
 
     def progressed(self) -> None:
         """Something arrived."""
-        self._attempts = 0
+        self._backoff.restart()
         self._give_up_at = self._clock() + self._patience.reconnect_seconds
 
     def next_delay_seconds(self, *, at_least: float = 0) -> float | None:
         """How long to wait before the next attempt; None when patience is at its end."""
-        bound = min(_LONGEST_DELAY_SECONDS, _FIRST_DELAY_SECONDS * 2**self._attempts)
-        delay = max(at_least, self._draw(0, bound))
-        self._attempts += 1
+        delay = max(at_least, self._draw(0, self._backoff.next_seconds()))
         return delay if self._clock() + delay <= self._give_up_at else None

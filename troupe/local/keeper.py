@@ -4,10 +4,10 @@ import asyncio
 import glob
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from troupe.core.backoff import Backoff
 from troupe.local.errors import ServerNotFoundError, StackError
 from troupe.local.launch import Launch
 from troupe.local.log_file import last_lines, size
@@ -24,22 +24,18 @@ _EARLY_CRASHES: Final = 3
 _CANNOT_START: Final = "exited with code 2"
 
 
-@dataclass
-class Backoff:
+class RestartDelays:
     """Waits between restarts: doubling, from the first again once the process has lived for a while."""
 
-    first_seconds: float = 0.2
-    longest_seconds: float = 10
-    healthy_seconds: float = 30
-    _next_seconds: float = 0
+    def __init__(self, *, first_seconds: float = 0.2, longest_seconds: float = 10, healthy_seconds: float = 30) -> None:
+        self._backoff = Backoff(first_seconds=first_seconds, longest_seconds=longest_seconds)
+        self._healthy_seconds = healthy_seconds
 
     def after(self, lived_seconds: float) -> float:
         """How long to wait when the process has lived so long."""
-        if lived_seconds >= self.healthy_seconds or not self._next_seconds:
-            self._next_seconds = self.first_seconds
-        delay = self._next_seconds
-        self._next_seconds = min(self.longest_seconds, 2 * delay)
-        return delay
+        if lived_seconds >= self._healthy_seconds:
+            self._backoff.restart()
+        return self._backoff.next_seconds()
 
 
 class Keeper:
@@ -114,7 +110,7 @@ class Keeper:
             raise StackError(self._with_tail(f"its preparation {ended}"))
 
     async def _keep(self, make: Callable[[], Launch]) -> None:
-        backoff = Backoff()
+        delays = RestartDelays()
         crashes = 0
         while not self._stopping.is_set():
             started = time.monotonic()
@@ -126,7 +122,7 @@ class Keeper:
             crashes += 1
             if not self.ready.done() and crashes == _EARLY_CRASHES:
                 raise StackError(self._with_tail(f"{ended} {crashes} times in a row before it was ready"))
-            delay = backoff.after(time.monotonic() - started)
+            delay = delays.after(time.monotonic() - started)
             self._reporter.died(self.program, ended, delay, self._tail())
             await self._sleep(delay)
 
