@@ -50,6 +50,7 @@ _RARE: Final = 1_000
 _FEW: Final = 50
 _SPARSE: Final = 200
 _PATTERN: Final = 3  # NULs; fewer are accidents
+_LETTERS: Final = 4  # characters of a script; in fewer a control character may be one that a text holds
 _PLAIN: Final = 20  # characters that are enough to be taken for text
 _MANY: Final = 5
 _SHIFTS: Final = re.compile(rb"\x1b\$[@B][\x21-\x7e]{2}")
@@ -150,9 +151,11 @@ def _wide(content: bytes) -> Decoded | None:
 
 def _wide_script(content: bytes) -> Decoded | None:
     """UTF-16 without a mark in a script other than ASCII's, so that there are hardly any NULs, or none."""
+    if len(content) < 2 * _LETTERS or len(content) % 2:
+        return None
     for place, encoding in enumerate(("utf-16-be", "utf-16-le")):
         halves = content[place:_SAMPLE:2]
-        if len(content) % 2 or 2 * len(halves.translate(None, _CONTROL_BYTES)) > len(halves) or _is_plain(content):
+        if 2 * len(halves.translate(None, _CONTROL_BYTES)) > len(halves) or _is_plain(content):
             continue
         try:
             text = content.decode(encoding)

@@ -249,3 +249,9 @@ def test_short_texts_are_read_in_the_script_that_people_write(codec: str, text: 
     decoded = decode(text.encode(codec), "x")
     assert decoded.text == text
     assert decoded.metadata["encoding_guessed"] == "true"
+
+
+@pytest.mark.parametrize("text", ["0\x18", "\x04A", "a\x05b\x05", "\x0e1\x0e2\x0e3"])
+def test_a_few_control_characters_of_a_text_make_it_no_wide_one(text: str) -> None:
+    decoded = decode(text.encode(), "doc")
+    assert (decoded.text, decoded.encoding) == (text, "utf-8")

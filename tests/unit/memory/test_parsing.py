@@ -77,9 +77,15 @@ def test_decoding_gives_text_or_an_error_of_the_document(content: bytes) -> None
         assert text.encode().decode() == text
 
 
-@given(st.text(alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="\0\ufeff"), min_size=1))
+@given(st.text(alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="\0\ufeff\ufffd"), min_size=1))
 def test_the_text_of_a_text_file_is_the_file(text: str) -> None:
     assert decode(text.encode(), "doc").text == text
+
+
+@pytest.mark.parametrize("text", ["\ufffd", "\ufffd\ufffd a"])
+def test_a_text_that_was_lost_before_is_refused(text: str) -> None:
+    with pytest.raises(TroupeError, match="has no meaning"):
+        decode(text.encode(), "doc")
 
 
 def test_markdown_structure() -> None:
