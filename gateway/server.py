@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import Final
 
 from troupe.core.addresses import HostPort
+from troupe.core.background import background
 from troupe.core.server import StartupError
 from troupe.gateway.downstream.accept import AcceptedConnection, Versions
 from troupe.gateway.downstream.exchange import Application
@@ -75,12 +76,11 @@ class WebServer:
                 f"cannot listen on {listen!r}: the port is taken or the address is not ours ({error}); "
                 "set TROUPE_GATEWAY__LISTEN to another"
             ) from None
-        sweeping = loop.create_task(self._sweep(), name="sweep")
-        try:
-            yield f"{where.host}:{server.sockets[0].getsockname()[1]}"
-        finally:
-            server.close()
-            sweeping.cancel()
+        async with background(self._sweep(), name="sweep"):
+            try:
+                yield f"{where.host}:{server.sockets[0].getsockname()[1]}"
+            finally:
+                server.close()
 
     def close_idle(self) -> None:
         """Ends connections that wait for a request; the others end with their response."""

@@ -25,6 +25,7 @@ from troupe.api.agent.v1.agent_service_pb2 import (
     ExecuteResponse,
 )
 from troupe.api.common.v1.error_pb2 import ErrorReason
+from troupe.core.background import stop
 from troupe.core.channels import open_channel
 from troupe.core.errors import TroupeError
 from troupe.core.logs import get_logger
@@ -109,9 +110,7 @@ class AgentDirectory:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await stop(*self._tasks)
         await self._stack.aclose()
 
     @property

@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Final
 
 from troupe.agents.memory.removal import Removal
+from troupe.core.background import background
 from troupe.core.errors import TroupeError
 from troupe.core.logs import get_logger
 
@@ -16,13 +17,8 @@ _AGAIN_SECONDS: Final = 15  # while Milvus does not answer
 @asynccontextmanager
 async def clearing(removal: Removal, *, older_than_seconds: float) -> AsyncIterator[None]:
     """Clears for as long as it is open. What is younger may belong to work that goes on."""
-    task = asyncio.create_task(_clear_for_ever(removal, older_than_seconds), name="clearing")
-    try:
+    async with background(_clear_for_ever(removal, older_than_seconds), name="clearing"):
         yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
 
 async def _clear_for_ever(removal: Removal, older_than_seconds: float) -> None:

@@ -1,7 +1,6 @@
 """`MemoryService`."""
 
 import asyncio
-import contextlib
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Final
@@ -21,6 +20,7 @@ from troupe.agents.memory.sources import source_of
 from troupe.agents.memory.store import MemoryStore, StoredDocument
 from troupe.api.memory.v1 import memory_service_pb2 as pb
 from troupe.api.memory.v1.memory_service_pb2_grpc import MemoryServiceServicer
+from troupe.core.background import background
 from troupe.core.errors import TroupeError, invalid
 from troupe.core.interceptors.around import Context
 from troupe.core.projects import DEFAULT_PROJECT
@@ -50,15 +50,10 @@ class MemoryServicer(MemoryServiceServicer):
         """Streams what becomes of the documents, as they are done."""
         _check_documents(request.documents)
         events: _Events = asyncio.Queue()
-        work = asyncio.create_task(self._ingest_all(request, events), name="ingest")
-        try:
+        async with background(self._ingest_all(request, events), name="ingest") as work:
             while (event := await events.get()) is not None:
                 yield event
             await work
-        finally:  # also when the client goes away
-            work.cancel()
-            with contextlib.suppress(asyncio.CancelledError, TroupeError):
-                await work
 
     async def Search(self, request: pb.SearchRequest, context: Context) -> pb.SearchResponse:
         """Finds passages."""

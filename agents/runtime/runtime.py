@@ -1,7 +1,6 @@
 """Executes steps: finds the agent, waits for its turn, streams what it says, stops it when nobody listens."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +17,7 @@ from troupe.agents.tools.tool import ToolScope
 from troupe.api.agent.v1.agent_service_pb2 import AgentDescriptor, ExecuteRequest, ExecuteResponse
 from troupe.api.common.v1.content_pb2 import StepOutput
 from troupe.api.common.v1.error_pb2 import ErrorReason
+from troupe.core.background import background
 from troupe.core.errors import FieldViolation, TroupeError
 from troupe.core.logs import get_logger
 
@@ -73,15 +73,10 @@ class Runtime:
         ends = None if timeout_seconds is None else loop.time() + timeout_seconds
         async with employed.slots.slot():
             outbox: _Outbox = asyncio.Queue()
-            work = asyncio.create_task(self._work(employed.agent, step, outbox, ends), name=step.step_id)
-            try:
+            async with background(self._work(employed.agent, step, outbox, ends), name=step.step_id) as work:
                 while (event := await outbox.get()) is not None:
                     yield event
                 yield ExecuteResponse(output=await work)
-            finally:
-                work.cancel()
-                with contextlib.suppress(asyncio.CancelledError, TroupeError):
-                    await work
 
     async def _work(self, agent: Agent, step: ExecuteRequest, outbox: _Outbox, ends: float | None) -> StepOutput:
         try:

@@ -20,6 +20,7 @@ import grpc.aio
 from troupe.agent.frames import Unreadable, events_of
 from troupe.api.agent.v1 import agent_service_pb2 as pb
 from troupe.api.common.v1.error_pb2 import ErrorReason
+from troupe.core.background import stop
 from troupe.core.errors import TroupeError
 from troupe.core.logs import get_logger
 from troupe.core.telemetry.propagation import trace_metadata
@@ -111,8 +112,7 @@ class MultiplexedCalls:
 
     async def __aexit__(self, *_: object) -> None:
         if self._stream is not None:
-            self._stream.cancel()
-            await asyncio.gather(self._stream, return_exceptions=True)
+            await stop(self._stream)
 
     async def execute(
         self, step: pb.ExecuteRequest, *, timeout_seconds: float
@@ -170,9 +170,7 @@ class MultiplexedCalls:
             failure = self._failure(reading.exception() if reading.done() else None)
         finally:
             stream.cancel()
-            for task in (reading, writing):
-                task.cancel()
-            await asyncio.gather(reading, writing, return_exceptions=True)
+            await stop(reading, writing)
         self._unsent.clear()
         for mailbox in self._mailboxes.values():
             mailbox.over = True

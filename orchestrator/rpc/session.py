@@ -6,6 +6,7 @@ from typing import Final
 
 from troupe.api.buf.validate import validate_pb2
 from troupe.api.orchestrator.v1 import orchestrator_service_pb2 as pb
+from troupe.core.background import stop
 from troupe.core.errors import TroupeError, invalid
 from troupe.core.validation import check_rules
 from troupe.orchestrator.intake.submission import Submission
@@ -61,9 +62,7 @@ class Session:
                     await self._filled.wait()
         finally:
             self._feed.close()
-            for task in (reading, following):
-                task.cancel()
-            await asyncio.gather(reading, following, return_exceptions=True)
+            await stop(reading, following)
 
     async def _read(self, requests: AsyncIterator[pb.RunTasksRequest]) -> None:
         try:

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from troupe.core.background import stop
 from troupe.core.errors import TroupeError
 from troupe.orchestrator.redis.client import RedisClient, ReplyError
 from troupe.orchestrator.store import schema
@@ -182,8 +183,7 @@ class AttemptStore:
                 await asyncio.wait([reading], timeout=0.01)
             for delivery in _deliveries(reading.result()):
                 await self.start(agent, delivery, room=0)
-        reading.cancel()
-        await asyncio.gather(reading, return_exceptions=True)
+        await stop(reading)
 
     async def start(self, agent: str, delivery: Delivery, *, room: int) -> Begun:
         """Begins the steps of delivered messages, up to `room`; the others go back to the front of their queue."""

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
 from typing import Any, Final
 
+from troupe.core.background import stop
 from troupe.orchestrator.redis.client import BlockingClient, RedisClient
 from troupe.orchestrator.store.partitions import Partitions
 from troupe.orchestrator.store.schema import Key
@@ -73,6 +74,4 @@ async def _merged(readers: Sequence[_Reader]) -> AsyncGenerator[Sequence[Entry],
                 if entries:
                     yield entries
     finally:
-        for read in reads:
-            read.cancel()
-        await asyncio.gather(*reads, return_exceptions=True)
+        await stop(*reads)

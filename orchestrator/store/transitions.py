@@ -12,6 +12,7 @@ from prometheus_client import Counter
 
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.api.orchestrator.v1.task_pb2 import TaskState
+from troupe.core.background import stop
 from troupe.core.errors import TroupeError
 from troupe.orchestrator import metrics
 from troupe.orchestrator.redis.client import RedisClient, RefusedError, ReplyError
@@ -50,9 +51,7 @@ class Transitions:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for sender in self._senders.values():
-            sender.cancel()
-        await asyncio.gather(*self._senders.values(), return_exceptions=True)
+        await stop(*self._senders.values())
 
     async def run(self, partition: int, operation: str, arguments: Mapping[str, Any]) -> Reply:
         """Runs one transition and returns the script's answer.

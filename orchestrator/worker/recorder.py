@@ -6,6 +6,7 @@ from typing import Final
 
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.api.orchestrator.v1.event_pb2 import TaskEvent
+from troupe.core.background import stop
 from troupe.core.errors import TroupeError
 from troupe.orchestrator.store.attempts import Attempt, AttemptStore
 from troupe.orchestrator.store.patience import persistently
@@ -47,8 +48,7 @@ class Recorder:
         self._closed = True
         self._filled.set()
         if kind is not None and issubclass(kind, asyncio.CancelledError):
-            self._writing.cancel()
-            await asyncio.gather(self._writing, return_exceptions=True)
+            await stop(self._writing)
         else:
             await self._writing
 

@@ -6,6 +6,7 @@ import time
 from typing import Any, Final
 
 from troupe.api.orchestrator.v1.task_pb2 import TaskState
+from troupe.core.background import stop
 from troupe.core.errors import TroupeError
 from troupe.core.logs import bound, get_logger
 from troupe.core.server import Drain
@@ -67,9 +68,7 @@ class Worker:
                 async with asyncio.timeout(self._grace_seconds):
                     while self._running:  # one that ends may have begun another
                         await asyncio.wait(self._running)
-            for task in self._running:
-                task.cancel()
-            await asyncio.gather(*self._running, return_exceptions=True)
+            await stop(*self._running)
 
     async def _receive_all(self, attempts: asyncio.TaskGroup) -> None:
         """Receives for each agent in a lane of its own, so that a slow one holds up no other."""

@@ -11,6 +11,7 @@ from troupe.agent.frames import Unreadable, UnreadableFrameError, calls_of
 from troupe.agent.guarded import guarded
 from troupe.api.agent.v1 import agent_service_pb2 as pb
 from troupe.api.common.v1.error_pb2 import ErrorReason
+from troupe.core.background import stop
 from troupe.core.errors import TroupeError
 from troupe.core.logs import bound, get_logger
 from troupe.core.server import Drain, draining_error
@@ -41,10 +42,7 @@ class Multiplexer:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        calls = list(self._calls.values())
-        for call in calls:
-            call.cancel()
-        await asyncio.gather(*calls, return_exceptions=True)
+        await stop(*self._calls.values())
 
     async def serve(
         self, requests: AsyncIterator[pb.ExecuteManyRequest | bytes]
@@ -57,7 +55,7 @@ class Multiplexer:
             TroupeError: INVALID_REQUEST; a request cannot be read, and does not say whose it is.
         """
         reading = asyncio.create_task(self._read(requests))
-        background = [reading, asyncio.create_task(self._wake_on_drain())]
+        waking = asyncio.create_task(self._wake_on_drain())
         try:
             while not (self._closed or self._drain.started) or self._calls or self._outbox:
                 await self._filled.wait()
@@ -67,9 +65,7 @@ class Multiplexer:
                 while self._outbox:
                     yield self._message()
         finally:
-            for task in background:
-                task.cancel()
-            await asyncio.gather(*background, return_exceptions=True)
+            await stop(reading, waking)
 
     async def _wake_on_drain(self) -> None:
         await self._drain.wait()

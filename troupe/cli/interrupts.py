@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
+from troupe.core.background import stop
+
 _Result = TypeVar("_Result")
 
 
@@ -31,9 +33,7 @@ class Interrupts:
             await asyncio.wait((working, interrupted), return_when=asyncio.FIRST_COMPLETED)
             return working.result() if working.done() else None
         finally:
-            for task in (working, interrupted):
-                task.cancel()
-            await asyncio.gather(working, interrupted, return_exceptions=True)
+            await stop(working, interrupted)
 
 
 @asynccontextmanager

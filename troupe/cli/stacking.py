@@ -1,6 +1,5 @@
 """Runs a local stack in the foreground."""
 
-import asyncio
 import signal
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -13,6 +12,7 @@ from rich.text import Text
 from troupe.cli import words
 from troupe.cli.interrupts import Interrupts, interrupts
 from troupe.cli.screen import Screen
+from troupe.core.background import background
 from troupe.core.extras import lacking
 from troupe.local.errors import StackError
 from troupe.local.settings import LocalSettings
@@ -56,9 +56,8 @@ async def stack_on_screen(
         finally:
             screen.stopping()
             console.print(Text("stopping", style="dim"))
-            impatience = asyncio.create_task(_kill_on_signal(signals, supervisor))
-            await stack.__aexit__(None, None, None)
-            impatience.cancel()
+            async with background(_kill_on_signal(signals, supervisor)):
+                await stack.__aexit__(None, None, None)
             console.print(Text("stopped", style="dim"))
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -13,6 +13,7 @@ from troupe.api.memory.v1 import memory_service_pb2 as memory
 from troupe.client.errors import from_call
 from troupe.client.folder import Folder, file_uri, nothing_to_ingest
 from troupe.client.forgetting import forget_missing
+from troupe.core.background import background
 from troupe.core.errors import TroupeError, invalid
 from troupe.core.media import media_type_of_path
 
@@ -61,15 +62,10 @@ class Ingestion:
     async def _store(self, folder: Folder) -> AsyncGenerator[memory.IngestResponse]:
         """Two batches at a time: while the last documents of one are stored, those of the next are read."""
         responses: asyncio.Queue[memory.IngestResponse | None] = asyncio.Queue()
-        work = asyncio.create_task(self._send_all(folder, responses), name="ingest")
-        try:
+        async with background(self._send_all(folder, responses), name="ingest") as work:
             while (response := await responses.get()) is not None:
                 yield response
             await work
-        finally:  # also when nobody reads on
-            work.cancel()
-            with suppress(asyncio.CancelledError, grpc.aio.AioRpcError):
-                await work
 
     async def _send_all(self, folder: Folder, responses: "asyncio.Queue[memory.IngestResponse | None]") -> None:
         batches = _batches(folder.files)

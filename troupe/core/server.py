@@ -16,6 +16,7 @@ import uvloop
 
 from troupe.api.common.v1.error_pb2 import ErrorReason
 from troupe.core.addresses import HostPort
+from troupe.core.background import background, stop
 from troupe.core.errors import TroupeError
 from troupe.core.health import Check, Health
 from troupe.core.interceptors import server_interceptors
@@ -105,7 +106,7 @@ async def serving(
         finally:
             drain.start()
             await health.drain()
-            watching.cancel()
+            await stop(watching)
             await server.stop(settings.grace_seconds)
             get_logger().info("stopped")
 
@@ -143,11 +144,8 @@ async def _with_signals(main: Callable[[Drain], Coroutine[Any, Any, None]]) -> N
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, drain.start)
-    giving_back = asyncio.create_task(give_back_memory(), name="memory")
-    try:
+    async with background(give_back_memory(), name="memory"):
         await main(drain)
-    finally:
-        giving_back.cancel()
 
 
 def _new_server(settings: ServerSettings, precheck: Precheck) -> grpc.aio.Server:

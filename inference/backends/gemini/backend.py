@@ -8,7 +8,7 @@ from typing import Any, Final
 from pydantic import SecretStr
 
 from troupe.api.inference.v1.inference_service_pb2 import Embedding, FinishReason, GenerateRequest, Model
-from troupe.core.errors import TroupeError
+from troupe.core.background import background
 from troupe.core.ids import new_id
 from troupe.inference.backends.backend import Embedded, Finished, Generated, TextDelta, ToolRequest
 from troupe.inference.backends.gemini import translate
@@ -33,17 +33,12 @@ class GeminiBackend:
         """See `Backend`."""
         # google-genai closes the connection of a stream only when the task that reads it is cancelled.
         chunks: asyncio.Queue[Any] = asyncio.Queue(_MAX_WAITING_CHUNKS)
-        reading = asyncio.create_task(self._read(model, request, timeout_seconds, chunks), name="gemini")
         ending = _Ending()
-        try:
+        async with background(self._read(model, request, timeout_seconds, chunks), name="gemini") as reading:
             while (chunk := await chunks.get()) is not None:
                 for event in ending.add(chunk):
                     yield event
             await reading
-        finally:
-            reading.cancel()
-            with contextlib.suppress(asyncio.CancelledError, TroupeError):
-                await reading
         yield ending.finished(model)
 
     async def embed(self, model: str, texts: Sequence[str], *, timeout_seconds: float | None) -> Embedded:

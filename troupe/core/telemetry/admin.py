@@ -10,6 +10,7 @@ from prometheus_client import REGISTRY
 from prometheus_client.exposition import choose_encoder
 
 from troupe.core.addresses import HostPort
+from troupe.core.background import stop
 from troupe.core.logs import get_logger
 from troupe.core.telemetry.http import MAX_HEAD_BYTES, BadRequestError, Request, Response
 
@@ -63,9 +64,7 @@ class _Connections:
 
     async def close(self) -> None:
         """Ends all connections."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await stop(*self._tasks)
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         try:
