@@ -13,6 +13,8 @@ from troupe.gateway.wire.http2 import Http2Error
 from troupe.gateway.wire.http2_server import Http2Counters, Http2Limits, ServerConnection
 
 _MOST_UNREAD_BYTES: Final = 1 << 20
+# What a client may send behind its fault until it has read the goodbye.
+_MOST_DISCARDED_BYTES: Final = 1 << 20
 
 
 class Http2Connection(asyncio.Protocol):
@@ -38,6 +40,7 @@ class Http2Connection(asyncio.Protocol):
         self._writer: BatchingWriter
         self._http2: ServerConnection
         self._closing_since: float | None = None
+        self._discarded_bytes = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.Protocol`."""
@@ -58,6 +61,9 @@ class Http2Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`."""
         if self._closing_since is not None:
+            self._discarded_bytes += len(data)
+            if self._discarded_bytes > _MOST_DISCARDED_BYTES:
+                self._transport.abort()
             return
         try:
             self._http2.receive(data)
@@ -119,6 +125,8 @@ class Http2Connection(asyncio.Protocol):
         if self._closing_since is None:
             self._http2.retire()
             self._close()
+        else:
+            self._transport.close()
 
     def _fail(self, error: Http2Error) -> None:
         if error.code != http2.ENHANCE_YOUR_CALM:
@@ -126,10 +134,24 @@ class Http2Connection(asyncio.Protocol):
         self._http2.retired = True
         self._writer.write(http2.goaway(self._http2.last_stream_id, error.code, str(error)))
         stalled = self._http2.full
-        self._close()
+        if stalled or not self._transport.can_write_eof():
+            self._close()
+        else:
+            self._close_one_direction()
         self._http2.lost()
         if stalled:
             self._transport.abort()
+
+    def _close_one_direction(self) -> None:
+        """Closes when the client does, or at the sweep. RFC 9113, section 5.4.1.
+
+        What it still sends would be answered with a reset, by which the goodbye may be lost on the way.
+        """
+        self._closing_since = self._loop.time()
+        self._writer.flush()
+        self._transport.write_eof()
+        if not self._transport.is_reading():
+            self._transport.resume_reading()
 
     def _close(self) -> None:
         self._closing_since = self._loop.time()

@@ -153,6 +153,36 @@ async def test_rapid_reset(backend: str, echo: Echo) -> None:
         assert (await other.answer(other.call("GetTask", REQUEST))).grpc_status == 0
 
 
+async def test_what_a_client_sends_before_it_has_read_the_goodbye_is_let_pass(backend: str) -> None:
+    async with serving_gateway(backend, max_stream_resets=20) as gateway, Http2Client.open(gateway) as client:
+        for _ in range(30):
+            client.h2.reset_stream(client.call("GetTask", pb.GetTaskRequest(task_id="slow")), http2.CANCEL)
+        client.flush()
+        while data := await client.reader.read(1 << 16):
+            client.events += client.h2.receive_data(data)
+        assert client.goodbye == (41, http2.ENHANCE_YOUR_CALM)
+        for _ in range(20):
+            client.writer.write(b"x" * 1000)
+            await client.writer.drain()
+        assert client.reader.at_eof()
+        assert not client.writer.is_closing()
+
+
+async def test_who_never_stops_sending_behind_the_goodbye_is_cut_off(backend: str) -> None:
+    async with serving_gateway(backend, max_stream_resets=20) as gateway, Http2Client.open(gateway) as client:
+        for _ in range(30):
+            client.h2.reset_stream(client.call("GetTask", pb.GetTaskRequest(task_id="slow")), http2.CANCEL)
+        client.flush()
+
+        async def sends_on() -> None:
+            for _ in range(1000):
+                client.writer.write(b"x" * (1 << 16))
+                await client.writer.drain()
+
+        with pytest.raises(ConnectionError):
+            await sends_on()
+
+
 async def test_streams_over_the_limit_are_refused(backend: str, echo: Echo) -> None:
     async with serving_gateway(backend, max_streams_per_connection=2) as gateway, Http2Client.open(gateway) as client:
         streams = [client.call("GetTask", pb.GetTaskRequest(task_id="slow")) for _ in range(3)]
