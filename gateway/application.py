@@ -101,7 +101,6 @@ class GatewayApplication:
             call.abort(fault(faults.SERVER_DRAINING, "the gateway is stopping; connect again and go on where you were"))
 
     def handle(self, head: RequestHead, downstream: Downstream) -> Upload | None:
-        """See `Application`."""
         # A client that names no host, as HTTP/1.0 lets it, is no browser.
         if b"host" in head.fields and not self._hosts.allows(head.get(b"host")):
             _send(downstream, _as_grpc(head, self._of_other_host(head)))

@@ -59,7 +59,6 @@ class CallMetrics:
         self._response_bytes += response_bytes
 
     def collect(self) -> Iterator[Metric]:
-        """See `prometheus_client.registry.Collector`."""
         calls = CounterMetricFamily(
             "troupe_gateway_calls", "Calls that have ended.", labels=["method", "protocol", "status"]
         )
@@ -118,7 +117,6 @@ class _Collector:
         self._backends = backends
 
     def collect(self) -> Iterator[Metric]:
-        """See `prometheus_client.registry.Collector`."""
         yield from self._calls.collect()
         connections = GaugeMetricFamily(
             "troupe_gateway_connections", "Connections of clients that are open.", labels=["http"]

@@ -113,7 +113,6 @@ class Call:
     # From the pool.
 
     def attach(self, connection: BackendConnection) -> None:
-        """See `Waiting`."""
         request = self._request
         block = metadata.request_block(request.head, request.path, self._opening, connection.authority)
         block += hpack_blocks.encode([(b"x-request-id", request.request_id)])
@@ -125,13 +124,11 @@ class Call:
             self._downstream.resume_body()
 
     def refuse(self, message: str) -> None:
-        """See `Waiting`."""
         self.abort(fault(faults.BACKEND_UNAVAILABLE, message))
 
     # From the client.
 
     def body(self, data: bytes) -> None:
-        """See `Upload`."""
         if self._over:
             return
         try:
@@ -145,7 +142,6 @@ class Call:
         self._send(data)
 
     def body_ended(self) -> None:
-        """See `Upload`."""
         if self._over:
             return
         try:
@@ -160,7 +156,6 @@ class Call:
         self._send(rest)
 
     def gone(self) -> None:
-        """See `Upload`."""
         if not self._over:
             self._cancel_stream()
             self._close(_CANCELLED)
@@ -169,7 +164,6 @@ class Call:
     # what was held back; neither can hurt when it is the other's.
 
     def writable(self) -> None:
-        """See `Upload` and `Receiver`."""
         stream = self._stream
         if stream is None or self._over:
             return
@@ -183,7 +177,6 @@ class Call:
     # From the backend.
 
     def headers(self, headers: Headers, *, end: bool) -> None:
-        """See `Receiver`."""
         block = metadata.read_response(headers)
         if end:
             self._stream = None
@@ -201,7 +194,6 @@ class Call:
                 self._start(self._dialect.begin(block.metadata))
 
     def data(self, data: bytes) -> None:
-        """See `Receiver`."""
         if self._over:
             return
         if not self._begun:
@@ -216,13 +208,11 @@ class Call:
             self._stream.pause()
 
     def ended(self) -> None:
-        """See `Receiver`."""
         self._stream = None
         if not self._over:
             self._end(metadata.grpc_status(status.Code.UNKNOWN, "the backend ended the call without a gRPC status"))
 
     def reset(self, code: int, message: str) -> None:
-        """See `Receiver`."""
         self._stream = None
         if self._over:
             return

@@ -39,11 +39,9 @@ class JsonCodec:
         self._method = method
 
     def check(self) -> None:
-        """See `Codec`."""
         self._known()
 
     def request(self, message: bytes) -> bytes:
-        """See `Codec`."""
         method = self._known()
         message = message.removeprefix(BOM_UTF8)  # with which Windows begins texts
         _check_cost(message)
@@ -52,7 +50,6 @@ class JsonCodec:
         return _lenient(message, method)
 
     def response(self, message: bytes) -> bytes:
-        """See `Codec`."""
         method = self._known()
         name = method.response.DESCRIPTOR.full_name
         try:

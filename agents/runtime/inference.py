@@ -32,7 +32,6 @@ class InferenceModels:
         self._known_until = 0.0
 
     async def generator(self, name: str, *, timeout_seconds: float | None) -> Model:
-        """See `Models`."""
         models = [m for m in await self._models(timeout_seconds) if m.kind == ModelKind.MODEL_KIND_GENERATOR]
         for model in models:
             if model.name == name or (model.default and not name):
@@ -44,7 +43,6 @@ class InferenceModels:
     async def generate(
         self, request: GenerateRequest, *, timeout_seconds: float | None
     ) -> AsyncGenerator[GenerateResponse, None]:
-        """See `Models`."""
         call = self._stub.Generate(request, timeout=timeout_seconds)
         try:
             async for response in call:
@@ -55,7 +53,6 @@ class InferenceModels:
             call.cancel()
 
     async def embed(self, request: EmbedRequest, *, timeout_seconds: float | None) -> EmbedResponse:
-        """See `Models`."""
         try:
             reply: EmbedResponse = await self._stub.Embed(request, timeout=timeout_seconds)
         except grpc.aio.AioRpcError as error:

@@ -59,7 +59,6 @@ class AcceptedConnection(asyncio.Protocol):
         self._data = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See `asyncio.Protocol`."""
         self._transport = cast("asyncio.Transport", transport)
         # Otherwise Linux keeps up to 4 MiB of what a client does not read. What is on its way counts not, so that
         # distance costs no speed. https://lwn.net/Articles/560082/
@@ -72,14 +71,12 @@ class AcceptedConnection(asyncio.Protocol):
             self._hand_over(http2=agreed == "h2")
 
     def data_received(self, data: bytes) -> None:
-        """See `asyncio.Protocol`."""
         self._data += data
         is_http2 = self._data.startswith(PREFACE)
         if is_http2 or not PREFACE.startswith(self._data):
             self._hand_over(http2=is_http2)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """See `asyncio.Protocol`."""
         self._leave()
 
     def sweep(self, now: float) -> None:

@@ -90,7 +90,6 @@ class Http1Connection(asyncio.Protocol):
         self._pace = BodyPace(self._quiet_since)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See `asyncio.Protocol`."""
         self.transport = cast("asyncio.Transport", transport)
         self.writer = BatchingWriter(self.transport)
         self.transport.set_write_buffer_limits(high=self._limits.write_buffer_bytes)
@@ -98,7 +97,6 @@ class Http1Connection(asyncio.Protocol):
         self._connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """See `asyncio.Protocol`."""
         self._connections.discard(self)
         self._leave()
         self.closed.set_result(None)
@@ -109,7 +107,6 @@ class Http1Connection(asyncio.Protocol):
         self._leave()
 
     def data_received(self, data: bytes) -> None:
-        """See `asyncio.Protocol`."""
         if self._body is not None:
             self._on_body(data)
         elif not self.closing:
@@ -122,11 +119,9 @@ class Http1Connection(asyncio.Protocol):
         self._advance()
 
     def pause_writing(self) -> None:
-        """See `asyncio.Protocol`."""
         self.congested = True
 
     def resume_writing(self) -> None:
-        """See `asyncio.Protocol`."""
         self.congested = False
         if self._upload is not None:
             self._upload.writable()
@@ -385,11 +380,9 @@ class Http1Exchange:
 
     @property
     def congested(self) -> bool:
-        """See `Downstream`."""
         return self._connection.congested
 
     def start(self, status: int, headers: Iterable[tuple[bytes, bytes]], *, length: int | None = None) -> None:
-        """See `Downstream`."""
         if self._over:
             return
         self.started = True
@@ -414,12 +407,10 @@ class Http1Exchange:
         self._connection.writer.write(http1.response_head(status, [*headers, *framing]))
 
     def write(self, data: bytes) -> None:
-        """See `Downstream`."""
         if data and not self._over and not self._bodiless:
             self._connection.writer.write(http1.chunk(data) if self._chunked else data)
 
     def end(self, data: bytes = b"", trailers: Iterable[tuple[bytes, bytes]] = ()) -> None:
-        """See `Downstream`."""
         if self._over:
             return
         self._over = True
@@ -431,18 +422,15 @@ class Http1Exchange:
         self._connection.exchange_ended(keep_alive=self._keep_alive)
 
     def break_off(self) -> None:
-        """See `Downstream`."""
         if not self._over:
             self._over = True
             self._connection.break_off(clean=self._chunked)
 
     def pause_body(self) -> None:
-        """See `Downstream`."""
         if not self._over:
             self._connection.read(False)
 
     def resume_body(self) -> None:
-        """See `Downstream`."""
         if not self._over:
             self._connection.read(True)
 

@@ -43,7 +43,6 @@ class Http2Connection(asyncio.Protocol):
         self._discarded_bytes = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See `asyncio.Protocol`."""
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=self._limits.write_buffer_bytes)
         self._writer = BatchingWriter(self._transport)
@@ -59,7 +58,6 @@ class Http2Connection(asyncio.Protocol):
         self._http2.start()
 
     def data_received(self, data: bytes) -> None:
-        """See `asyncio.Protocol`."""
         if self._closing_since is not None:
             self._discarded_bytes += len(data)
             if self._discarded_bytes > _MOST_DISCARDED_BYTES:
@@ -80,17 +78,14 @@ class Http2Connection(asyncio.Protocol):
         self._http2.lost()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """See `asyncio.Protocol`."""
         self._connections.discard(self)
         self._http2.lost()
         self.closed.set_result(None)
 
     def pause_writing(self) -> None:
-        """See `asyncio.Protocol`."""
         self._http2.hold()
 
     def resume_writing(self) -> None:
-        """See `asyncio.Protocol`."""
         self._http2.release()
         if self._closing_since is None and not self._transport.is_reading():
             self._transport.resume_reading()

@@ -28,26 +28,22 @@ class Diverted:
 
     @property
     def congested(self) -> bool:
-        """See `Downstream`."""
         return self._congested()
 
     def start(self, status: int, headers: Iterable[tuple[bytes, bytes]], *, length: int | None = None) -> None:
-        """See `Downstream`."""
+        pass
 
     def write(self, data: bytes) -> None:
-        """See `Downstream`."""
         self._write(data)
 
     def end(self, data: bytes = b"", trailers: Iterable[tuple[bytes, bytes]] = ()) -> None:
-        """See `Downstream`."""
         self._ended(data)
 
     def break_off(self) -> None:
-        """See `Downstream`."""
         self._ended(b"")
 
     def pause_body(self) -> None:
-        """See `Downstream`."""
+        pass
 
     def resume_body(self) -> None:
-        """See `Downstream`."""
+        pass

@@ -16,7 +16,6 @@ class Endpoint:
         self._asked = Asked(method_path(method), dialect)
 
     def open(self, calls: OpenCall, downstream: Downstream) -> Upload:
-        """See `Facade`."""
         return calls(self._asked, downstream)
 
 

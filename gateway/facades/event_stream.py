@@ -53,12 +53,10 @@ class _Events(WatchCall):
         self._reconnects = reconnects
 
     def begin(self, metadata: Headers) -> ResponseHead | None:
-        """See `Dialect`."""
         own = {name for name, _ in _HEADERS}
         return ResponseHead(200, (*_HEADERS, *[pair for pair in metadata if pair[0] not in own]))
 
     def finish(self, outcome: GrpcStatus, trailers: Headers, *, started: bool) -> Ending:
-        """See `Dialect`."""
         failure = Failure.of(outcome)
         if self.committed:
             return Ending(None, _RECONNECT if failure is None else _failed(failure))
@@ -106,7 +104,6 @@ class EventStream:
         self._timer: asyncio.TimerHandle | None = None
 
     def open(self, calls: OpenCall, downstream: Downstream) -> Upload:
-        """See `Facade`."""
         self._downstream = downstream
         self._wait(_SILENCE_SECONDS)
         self._call = calls(Asked(method_path("WatchTask"), self._events), self)
@@ -116,22 +113,18 @@ class EventStream:
 
     @property
     def congested(self) -> bool:
-        """See `Downstream`."""
         return self._downstream.congested
 
     def start(self, status: int, headers: Iterable[tuple[bytes, bytes]], *, length: int | None = None) -> None:
-        """See `Downstream`."""
         self._head = status, tuple(headers), length
 
     def write(self, data: bytes) -> None:
-        """See `Downstream`."""
         if data:
             self._quiet = False
             self._commit()
             self._downstream.write(data)
 
     def end(self, data: bytes = b"", trailers: Iterable[tuple[bytes, bytes]] = ()) -> None:
-        """See `Downstream`."""
         self._stop()
         if not self._events.committed and self._head is not None:
             status, headers, length = self._head
@@ -139,35 +132,29 @@ class EventStream:
         self._downstream.end(data)
 
     def break_off(self) -> None:
-        """See `Downstream`."""
         self._stop()
         self._downstream.break_off()
 
     def pause_body(self) -> None:
-        """See `Downstream`."""
         self._downstream.pause_body()
 
     def resume_body(self) -> None:
-        """See `Downstream`."""
         self._downstream.resume_body()
 
     # From the client.
 
     def body(self, data: bytes) -> None:
-        """See `Upload`."""
+        pass
 
     def body_ended(self) -> None:
-        """See `Upload`."""
         if self._call is not None:
             self._call.body_ended()
 
     def writable(self) -> None:
-        """See `Upload`."""
         if self._call is not None:
             self._call.writable()
 
     def gone(self) -> None:
-        """See `Upload`."""
         self._stop()
         if self._call is not None:
             self._call.gone()

@@ -51,7 +51,6 @@ class WatchCall(TaskCall):
         self._last_name = ""  # of the newest event
 
     def response(self, data: bytes) -> bytes:
-        """See `Dialect`."""
         events = self._events.feed(data)
         self._last_name = next((e.name for e in reversed(events) if e.name != CHECKPOINT), self._last_name)
         return b"".join(map(self._write, events))

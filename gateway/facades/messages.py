@@ -83,7 +83,6 @@ class TaskCall(ABC):
         self._default_timeout_seconds = default_timeout_seconds
 
     def open(self) -> Opening:
-        """See `Dialect`."""
         timeout = self._head.get(b"grpc-timeout")
         if timeout:
             return Opening((*_OWN, (b"grpc-timeout", timeout)), parse_grpc_timeout(timeout))
@@ -94,20 +93,18 @@ class TaskCall(ABC):
         return b""
 
     def request_end(self) -> bytes:
-        """See `Dialect`."""
         return message_frame(self._message().SerializeToString())
 
     def begin(self, metadata: Headers) -> ResponseHead | None:
-        """See `Dialect`."""
         return None
 
     @abstractmethod
     def response(self, data: bytes) -> bytes:
-        """See `Dialect`."""
+        """What the client gets of the next bytes of the backend's messages."""
 
     @abstractmethod
     def finish(self, outcome: GrpcStatus, trailers: Headers, *, started: bool) -> Ending:
-        """See `Dialect`."""
+        """What the client gets when the call has ended."""
 
     @abstractmethod
     def _message(self) -> Message:
@@ -149,14 +146,12 @@ class JsonCall(TaskCall):
         self._json = b""
 
     def open(self) -> Opening:
-        """See `Dialect`."""
         if self._max_body_bytes and self._head.get(b"content-encoding") not in {b"", b"identity"}:
             encoding = shown(self._head.get(b"content-encoding"))
             raise RequestError(f"the body has the `content-encoding` {encoding}; send it as it is")
         return super().open()
 
     def request(self, data: bytes) -> bytes:
-        """See `Dialect`."""
         if self._max_body_bytes:
             self._body += data
         if len(self._body) > self._max_body_bytes:
@@ -166,13 +161,11 @@ class JsonCall(TaskCall):
         return b""
 
     def response(self, data: bytes) -> bytes:
-        """See `Dialect`."""
         for message in self._reader.feed(data):
             self._json = _line(self._answer(message))
         return b""
 
     def finish(self, outcome: GrpcStatus, trailers: Headers, *, started: bool) -> Ending:
-        """See `Dialect`."""
         failure = Failure.of(outcome)
         if failure is None and not self._json:
             failure = Failure(Code.INTERNAL, "the backend ended the call without an answer")

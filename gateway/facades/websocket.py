@@ -66,7 +66,6 @@ class _Events(WatchCall):
         self._frame = frame
 
     def finish(self, outcome: GrpcStatus, trailers: Headers, *, started: bool) -> Ending:
-        """See `Dialect`."""
         self.failure = Failure.of(outcome)
         behind_the_end = self._request.after_sequence and not self._last_name
         if self.failure is None and not behind_the_end and self._last_name not in TERMINAL:
@@ -102,7 +101,6 @@ class TaskSocket:
         self._over = False
 
     def open(self, calls: OpenCall, downstream: Downstream) -> Upload:
-        """See `Facade`."""
         self._calls, self._downstream = calls, downstream
         token = generate_accept_token(self._head.get(b"sec-websocket-key"))
         downstream.start(
@@ -121,7 +119,6 @@ class TaskSocket:
     # From the client.
 
     def body(self, data: bytes) -> None:
-        """See `Upload`."""
         if self._over:
             return
         self._heard = True
@@ -132,16 +129,14 @@ class TaskSocket:
                 return
 
     def body_ended(self) -> None:
-        """See `Upload`."""
+        pass
 
     def writable(self) -> None:
-        """See `Upload`."""
         self._downstream.resume_body()
         if self._watch is not None:
             self._watch.writable()
 
     def gone(self) -> None:
-        """See `Upload`."""
         self._leave()
 
     # From the call that watches the task.

@@ -95,7 +95,6 @@ class BackendConnection(asyncio.Protocol):
             self._transport.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See `asyncio.Protocol`."""
         self._transport = cast("asyncio.Transport", transport)
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._writer = BatchingWriter(self._transport)
@@ -103,7 +102,6 @@ class BackendConnection(asyncio.Protocol):
         self._http2.start()
 
     def data_received(self, data: bytes) -> None:
-        """See `asyncio.Protocol`."""
         assert self._http2 is not None
         try:
             self._http2.receive(data)
@@ -120,7 +118,6 @@ class BackendConnection(asyncio.Protocol):
             self._retire()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """See `asyncio.Protocol`."""
         self._lose(f"the connection to the backend was lost{f': {exc}' if exc else ''}")
 
     def _lose(self, message: str) -> None:

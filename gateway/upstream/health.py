@@ -45,7 +45,6 @@ class HealthWatch:
             stream.reset(http2.CANCEL)
 
     def headers(self, headers: Headers, *, end: bool) -> None:
-        """See `Receiver`."""
         if end:
             outcome = metadata.read_response(headers).status
             self.told = outcome is None or outcome.code != _UNIMPLEMENTED
@@ -61,13 +60,11 @@ class HealthWatch:
             self.ended()
 
     def ended(self) -> None:
-        """See `Receiver`."""
         self._stream = None
         self._on_end(self)
 
     def reset(self, code: int, message: str) -> None:
-        """See `Receiver`."""
         self.ended()
 
     def writable(self) -> None:
-        """See `Receiver`."""
+        pass

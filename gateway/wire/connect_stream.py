@@ -55,7 +55,6 @@ class ConnectStream:
         self._boundary = MessageBoundary()
 
     def open(self) -> Opening:
-        """See `Dialect`."""
         if self._codec is not None:
             self._codec.check()
         check_version(self._head.get(b"connect-protocol-version"), b"1", "connect-protocol-version")
@@ -69,27 +68,22 @@ class ConnectStream:
         )
 
     def request(self, data: bytes) -> bytes:
-        """See `Dialect`."""
         self._scanner.feed(data)
         return data
 
     def request_end(self) -> bytes:
-        """See `Dialect`."""
         self._scanner.close()
         return b""
 
     def begin(self, metadata: Headers) -> ResponseHead | None:
-        """See `Dialect`."""
         self._encoding, leading = split_encoding(metadata)
         return ResponseHead(200, (self._content_type, _ACCEPTED, *self._response_encoding(), *leading))
 
     def response(self, data: bytes) -> bytes:
-        """See `Dialect`."""
         self._boundary.feed(data)
         return data
 
     def finish(self, outcome: GrpcStatus, trailers: Headers, *, started: bool) -> Ending:
-        """See `Dialect`."""
         if outcome.own and not self._boundary.reached:
             return Ending(None, broken=True)
         end: dict[str, Any] = {}
@@ -120,12 +114,10 @@ class ConnectTranslatedStream(ConnectStream):
         self._responses = MessageCutter(max_message_bytes=terms.max_response_bytes)
 
     def request(self, data: bytes) -> bytes:
-        """See `Dialect`."""
         messages = self._requests.feed(super().request(data))
         return b"".join([self._request_message(flags, message) for flags, message in messages])
 
     def response(self, data: bytes) -> bytes:
-        """See `Dialect`."""
         messages = cut_response(self._responses, data)
         return b"".join([self._response_message(flags, message) for flags, message in messages])
 

@@ -56,7 +56,6 @@ class ConnectUnary:
         self._leading: Headers = ()
 
     def open(self) -> Opening:
-        """See `Dialect`."""
         if self._codec is not None:
             self._codec.check()
         self._served = True
@@ -70,30 +69,25 @@ class ConnectUnary:
         )
 
     def request(self, data: bytes) -> bytes:
-        """See `Dialect`."""
         self._body += data
         self._check_size(len(self._body))
         return b""
 
     def request_end(self) -> bytes:
-        """See `Dialect`."""
         body, self._body = bytes(self._body), bytearray()
         return self._message(body)
 
     def begin(self, metadata: Headers) -> ResponseHead | None:
-        """See `Dialect`."""
         self._encoding, self._leading = split_encoding(metadata)
         return None
 
     def response(self, data: bytes) -> bytes:
-        """See `Dialect`."""
         self._messages += cut_response(self._cutter, data)
         if len(self._messages) > 1:
             raise self._miscounted()
         return b""
 
     def finish(self, outcome: GrpcStatus, trailers: Headers, *, started: bool) -> Ending:
-        """See `Dialect`."""
         metadata = (*self._leading, *[(b"trailer-" + name, value) for name, value in split_encoding(trailers)[1]])
         if outcome.code != _OK:
             body = to_json(error_object(outcome, self._terms.describe))
@@ -163,11 +157,9 @@ class ConnectGet(ConnectUnary):
         self._text = b""
 
     def request(self, data: bytes) -> bytes:
-        """See `Dialect`."""
         raise RequestError("a GET request has no body; the message stands in the query, or in the body of a POST")
 
     def request_end(self) -> bytes:
-        """See `Dialect`."""
         self._check_size(len(self._text))
         return self._message(self._text)
 

@@ -45,32 +45,26 @@ class Grpc:
         self._scanner = scanner
 
     def open(self) -> Opening:
-        """See `Dialect`."""
         if self._encoding and self._encoding not in _ENCODINGS:
             known = b", ".join(_ENCODINGS).decode()
             raise RequestError(f"`grpc-encoding` is {shown(self._encoding)}; known are {known}", Code.UNIMPLEMENTED)
         return _opening(self._content_type, self._timeout)
 
     def request(self, data: bytes) -> bytes:
-        """See `Dialect`."""
         self._scanner.feed(data)
         return data
 
     def request_end(self) -> bytes:
-        """See `Dialect`."""
         self._scanner.close()
         return b""
 
     def begin(self, metadata: Headers) -> ResponseHead | None:
-        """See `Dialect`."""
         return ResponseHead(200, ((b"content-type", self._content_type), *metadata))
 
     def response(self, data: bytes) -> bytes:
-        """See `Dialect`."""
         return data
 
     def finish(self, outcome: GrpcStatus, trailers: Headers, *, started: bool) -> Ending:
-        """See `Dialect`."""
         # Headers and trailers where one block of both would do: every client understands that.
         head = None if started else ResponseHead(200, ((b"content-type", self._content_type),))
         return Ending(head, trailers=outcome.pairs + trailers)
@@ -89,16 +83,13 @@ class GrpcWeb(Grpc):
         self._boundary = MessageBoundary()
 
     def begin(self, metadata: Headers) -> ResponseHead | None:
-        """See `Dialect`."""
         return ResponseHead(200, ((b"content-type", self._response_type), *metadata))
 
     def response(self, data: bytes) -> bytes:
-        """See `Dialect`."""
         self._boundary.feed(data)
         return data
 
     def finish(self, outcome: GrpcStatus, trailers: Headers, *, started: bool) -> Ending:
-        """See `Dialect`."""
         if not started:
             return Ending(ResponseHead(200, ((b"content-type", self._response_type), *trailers, *outcome.pairs)))
         if outcome.own and not self._boundary.reached:
@@ -122,16 +113,13 @@ class GrpcWebText(GrpcWeb):
         self._encodes = media.text_response
 
     def request(self, data: bytes) -> bytes:
-        """See `Dialect`."""
         return super().request(data if self._decoder is None else self._decoder.feed(data))
 
     def request_end(self) -> bytes:
-        """See `Dialect`."""
         rest = b"" if self._decoder is None else self._decoder.close()
         return super().request(rest) + super().request_end()
 
     def response(self, data: bytes) -> bytes:
-        """See `Dialect`."""
         return self._written(super().response(data))
 
     def _written(self, data: bytes) -> bytes:

@@ -155,7 +155,6 @@ class FixedBody:
         self._remaining = length
 
     def feed(self, data: bytes) -> tuple[bytes, bytes | None]:
-        """See `Body`."""
         if len(data) < self._remaining:
             self._remaining -= len(data)
             return data, None
@@ -242,7 +241,6 @@ class EndlessBody:
     """All that comes, to the end of the connection: another protocol's bytes."""
 
     def feed(self, data: bytes) -> tuple[bytes, bytes | None]:
-        """See `Body`."""
         return data, None
 
 

@@ -42,7 +42,6 @@ class InferenceService(InferenceServiceServicer):
         self._embeds = Concurrency(subject="embeds", limit=limits.concurrent_embeds)
 
     async def Generate(self, request: GenerateRequest, context: _Context) -> AsyncIterator[GenerateResponse]:
-        """See the contract."""
         entry = self._catalog.find(request.model, ModelKind.MODEL_KIND_GENERATOR)
         if request.sampling.max_output_tokens > self._limits.max_output_tokens:
             raise invalid("sampling.max_output_tokens", f"must be at most {self._limits.max_output_tokens}")
@@ -56,7 +55,6 @@ class InferenceService(InferenceServiceServicer):
                     yield _response(entry, event)
 
     async def Embed(self, request: EmbedRequest, context: _Context) -> EmbedResponse:
-        """See the contract."""
         entry = self._catalog.find(request.model, ModelKind.MODEL_KIND_EMBEDDER)
         with self._embeds.slot(), bound(model=entry.name, **_ids(request)):
             embedded = await entry.backend.embed(entry.name, request.texts, timeout_seconds=context.time_remaining())
@@ -64,7 +62,6 @@ class InferenceService(InferenceServiceServicer):
         return EmbedResponse(embeddings=embedded.embeddings, usage=usage, model=entry.name)
 
     async def ListModels(self, request: ListModelsRequest, context: _Context) -> ListModelsResponse:
-        """See the contract."""
         entries = self._catalog.entries()
         async with asyncio.TaskGroup() as group:
             ready = [group.create_task(entry.backend.ready(entry.name)) for entry in entries]

@@ -33,17 +33,17 @@ class Readers:
         self.large = LargeMessages(capacity_bytes=large_message_bytes, patience_seconds=_LARGE_PATIENCE_SECONDS)
 
     async def read(self, task_id: str, cursor: int, previous: LogPiece | None, message_bytes: int) -> LogPiece:
-        """See `History.read_log`."""
+        """As `History.read_log`, some readers at a time."""
         async with self._at_once:
             return await self._history.read_log(task_id, cursor, previous, message_bytes=message_bytes)
 
     async def check_place(self, task_id: str, cursor: int, mark: bytes) -> None:
-        """See `History.check_place`."""
+        """As `History.check_place`, some readers at a time."""
         async with self._at_once:
             await self._history.check_place(task_id, cursor, mark)
 
     def broke_off(self, task: "asyncio.Task[Any] | None") -> bool:
-        """See `LargeMessages.broke_off`."""
+        """Whether a task was broken off for the room that its slow reader held: nobody else cancelled it."""
         return self.ahead.broke_off(task) or self.large.broke_off(task)
 
 

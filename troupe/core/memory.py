@@ -50,13 +50,11 @@ class Glibc:
         self._trim: Callable[[int], int] = library.malloc_trim
 
     def used_bytes(self) -> int:
-        """See `Allocator`."""
         info = self._info()
         used: int = info.uordblks + info.hblkhd
         return used
 
     def trim(self) -> None:
-        """See `Allocator`."""
         self._trim(0)
 
 

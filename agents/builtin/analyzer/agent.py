@@ -21,7 +21,6 @@ class Analyzer:
 
     @property
     def descriptor(self) -> AgentDescriptor:
-        """See `Agent`."""
         return AgentDescriptor(
             name="analyzer",
             title="Analyzer",

@@ -37,7 +37,6 @@ class Retriever:
 
     @property
     def descriptor(self) -> AgentDescriptor:
-        """See `Agent`."""
         return AgentDescriptor(
             name="retriever",
             title="Retriever",

@@ -30,7 +30,6 @@ class Writer:
 
     @property
     def descriptor(self) -> AgentDescriptor:
-        """See `Agent`."""
         return AgentDescriptor(
             name="writer",
             title="Writer",

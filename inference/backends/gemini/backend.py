@@ -30,7 +30,6 @@ class GeminiBackend:
     async def generate(
         self, model: str, request: GenerateRequest, *, timeout_seconds: float | None
     ) -> AsyncGenerator[Generated, None]:
-        """See `Backend`."""
         # google-genai closes the connection of a stream only when the task that reads it is cancelled.
         chunks: asyncio.Queue[Any] = asyncio.Queue(_MAX_WAITING_CHUNKS)
         ending = _Ending()
@@ -64,7 +63,6 @@ class GeminiBackend:
         """See `Backend`. There is nothing to mend."""
 
     async def close(self) -> None:
-        """See `Backend`."""
         await self._client.close()
 
     async def _read(

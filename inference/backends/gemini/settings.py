@@ -42,6 +42,5 @@ class GeminiSettings(BackendSettings):
     }
 
     def open(self, name: str) -> Backend:
-        """See `BackendSettings`."""
         models = list(self.described(name, BackendKind.BACKEND_GEMINI))
         return GeminiBackend(name, api_key=self.api_key, base_url=self.base_url, models=models)

@@ -53,7 +53,6 @@ class TritonBackend:
     async def generate(
         self, model: str, request: GenerateRequest, *, timeout_seconds: float | None
     ) -> AsyncGenerator[Generated, None]:
-        """See `Backend`."""
         settings = self._settings[model]
         parameters = sampling_parameters(request.sampling, default_max_tokens=settings.default_max_output_tokens)
         parameters.update(_constraints(model, settings, request))
@@ -68,7 +67,6 @@ class TritonBackend:
         yield tally.finished()
 
     async def embed(self, model: str, texts: Sequence[str], *, timeout_seconds: float | None) -> Embedded:
-        """See `Backend`."""
         slots = asyncio.Semaphore(_BATCHES_IN_FLIGHT)
 
         async def batch(part: Sequence[str]) -> dict[str, bytes]:
@@ -88,14 +86,12 @@ class TritonBackend:
         return _embedded([task.result() for task in tasks], dimensions=self._settings[model].dimensions)
 
     async def ready(self, model: str) -> bool:
-        """See `Backend`."""
         try:
             return model not in self._recovery.lost and await self._client.model_ready(model)
         except TroupeError:
             return False
 
     async def check(self) -> None:
-        """See `Backend`."""
         for model in self._settings:
             if not await self._client.model_ready(model):
                 raise ConnectionError(f"Triton at {self._client.url!r} has no ready model `{model}`")
@@ -107,7 +103,6 @@ class TritonBackend:
         await self._recovery.run()
 
     async def close(self) -> None:
-        """See `Backend`."""
         await self._client.close()
 
 

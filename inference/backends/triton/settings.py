@@ -25,7 +25,6 @@ class TritonSettings(BackendSettings):
     }
 
     def open(self, name: str) -> Backend:
-        """See `BackendSettings`."""
         client = TritonClient(self.url, setting=f"inference.backends.{name}.url")
         described = list(self.described(name, BackendKind.BACKEND_TRITON))
         for model in described:
